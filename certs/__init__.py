@@ -1,0 +1,1 @@
+"""Makes the certificates of a cluster: CA, servers, peers, clients."""

@@ -1,0 +1,1 @@
+"""The client-facing API as one ASGI application."""

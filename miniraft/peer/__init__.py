@@ -1,0 +1,1 @@
+"""The API between members: gRPC streams, batched messages, snapshot transfer."""

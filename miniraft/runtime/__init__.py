@@ -1,0 +1,1 @@
+"""The asyncio driver: the only place with a clock, sockets, threads and files."""

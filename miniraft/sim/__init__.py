@@ -1,0 +1,1 @@
+"""A second driver for the same member: virtual time, simulated network and disk, one seed."""
