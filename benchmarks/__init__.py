@@ -1,0 +1,1 @@
+"""Speed, measured as a ratio against etcd in the same run on the same machine."""
