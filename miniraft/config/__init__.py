@@ -1,0 +1,1 @@
+"""From what an operator wrote to a `ServerConfig`: flags, environment, configuration file, checks."""

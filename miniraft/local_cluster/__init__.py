@@ -1,0 +1,1 @@
+"""`miniraft cluster`: a cluster of real processes on this machine, to watch and to break."""
