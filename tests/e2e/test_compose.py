@@ -71,7 +71,7 @@ def cluster(tmp_path_factory):
 @pytest.fixture
 def healthy(cluster):
     """All three members running, with a leader, before each test."""
-    cluster.compose("up", "--detach", "--wait", "--wait-timeout", "120")
+    cluster.resume()
     cluster.wait_leader()
     return cluster
 
@@ -101,7 +101,7 @@ def test_killing_the_leader_costs_less_than_five_seconds(healthy):
 def test_restart_of_everything_keeps_the_data(healthy):
     with Writer(healthy, "restart-") as writer:
         healthy.compose("restart", "--timeout", "10")
-    healthy.wait_leader()
+    healthy.resume()
     writer.check_nothing_lost(healthy.members)
 
 
@@ -109,7 +109,6 @@ def test_down_and_up_keeps_the_data(healthy):
     healthy.put("n1", "kept", "yes")
     healthy.compose("down", "--timeout", "10")
     healthy.up()
-    healthy.wait_leader()
     for name in healthy.members:
         assert healthy.get(name, "kept") == "yes"
 
@@ -146,8 +145,7 @@ def test_all_members_killed_at_once_lose_nothing(healthy):
     with Writer(healthy, "all-") as writer:
         time.sleep(1.0)
         healthy.docker("kill", *(healthy.container(name) for name in healthy.members))
-    healthy.compose("start")
-    healthy.wait_leader()
+    healthy.resume()
     writer.check_nothing_lost(healthy.members)
     assert len(writer.acknowledged) >= 5
 

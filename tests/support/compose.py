@@ -76,6 +76,23 @@ class ComposeCluster:
         self.compose("up", "--detach", "--wait", "--wait-timeout", "120")
         self._load_certificates()
 
+    def resume(self):
+        """Starts what is stopped and waits until every member answers a linearizable read.
+
+        Not by `--wait`: a member that was paused counts as unhealthy until its next check.
+        """
+        self.compose("up", "--detach")
+        self._load_certificates()
+        for name in self.members:
+            wait_for(lambda name=name: self._answers(name), 60, f"{name} to serve")
+
+    def _answers(self, name):
+        try:
+            self.get(name, "any")
+        except NotAcknowledged:
+            return False
+        return True
+
     def destroy(self):
         self.compose("down", "--volumes", "--timeout", "2", check=False)
 
