@@ -61,6 +61,10 @@ class Service(Protocol):
         """The leader's member id, or 0."""
 
     @property
+    def is_learner(self) -> bool:
+        """Whether this member is a learner, which serves little. Asked on every request."""
+
+    @property
     def cluster_version(self) -> str:
         """`X.Y.Z` agreed on by the members, or an empty string while undecided."""
 

@@ -36,6 +36,7 @@ class MemoryService:
         self.hold_writes = False  # writes then wait in `held` for ever
         self.held = []
         self.transferred_to = []
+        self.read_index_rounds = 0
         self.unexpected = None  # an exception every read raises: a bug in the server
         self.applied_index = 10
         self.member_infos = [
@@ -74,6 +75,7 @@ class MemoryService:
             future.set_exception(error)
 
     def read_index(self):
+        self.read_index_rounds += 1
         future = asyncio.get_running_loop().create_future()
         future.set_result(None)
         return future

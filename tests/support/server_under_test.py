@@ -42,21 +42,29 @@ def server_command():
 
 
 @contextlib.contextmanager
-def running_server(folder: Path, *flags: str, tls: Tls | None = None, name: str = "m1"):
+def running_server(
+    folder: Path,
+    *flags: str,
+    tls: Tls | None = None,
+    name: str = "m1",
+    program: tuple[str, ...] = (),
+    own_flags: tuple[str, ...] = ("--unsafe-no-fsync", "--log-level", "warn"),
+):
     """Runs one member with its data and log in `folder`; yields `127.0.0.1:port` once it serves.
 
-    Further `flags` come last and so win over the ones here.
+    Further `flags` come last and so win over the ones here. `program` is another server than the
+    one under test, `own_flags` what only some of them know.
     """
     folder.mkdir(parents=True, exist_ok=True)
     address = f"127.0.0.1:{free_port()}"
     client = f"{'https' if tls else 'http'}://{address}"
     peer = f"http://127.0.0.1:{free_port()}"
     command = [
-        *server_command(),
-        *("--name", name, "--data-dir", str(folder / "data"), "--log-level", "warn"),
+        *(program or server_command()),
+        *("--name", name, "--data-dir", str(folder / "data")),
         *("--listen-client-urls", client, "--advertise-client-urls", client),
         *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer),
-        *("--initial-cluster", f"{name}={peer}", "--unsafe-no-fsync"),
+        *("--initial-cluster", f"{name}={peer}", *own_flags),
         *(tls.flags() if tls else ()),
         *flags,
     ]
@@ -68,12 +76,8 @@ def running_server(folder: Path, *flags: str, tls: Tls | None = None, name: str 
         _wait_until_ready(process, address, tls, log_path)
         yield address
     finally:
-        process.terminate()
-        try:
-            process.wait(5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        process.kill()  # an orderly stop would wait for streams; nothing of this server is kept
+        process.wait()
 
 
 def _wait_until_ready(process, address, tls, log_path):

@@ -51,7 +51,8 @@ class TestCluster:
         self.servers = {}
 
     async def __aenter__(self):
-        await asyncio.gather(*(self.start(name) for name in self.peer_urls))
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await asyncio.gather(*(self.start(name) for name in self.peer_urls))
         return self
 
     async def __aexit__(self, *_):

@@ -1,0 +1,104 @@
+"""The KV service. Writes are proposed in the bytes they came in; reads are answered locally."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from miniraft.api.responses import (
+    delete_range_response,
+    put_response,
+    range_response,
+    txn_response,
+)
+from miniraft.errors import LEARNER_UNSUPPORTED, NO_SPACE
+from miniraft.pb.rpc_pb2 import (
+    CompactionRequest,
+    DeleteRangeRequest,
+    PutRequest,
+    RangeRequest,
+    TxnRequest,
+)
+from miniraft.server import validation
+from miniraft.server.proposal import RequestKind
+
+if TYPE_CHECKING:
+    from miniraft.api.call import Call, UnaryHandler
+    from miniraft.api.response_header import HeaderWriter
+    from miniraft.server.service import Service
+
+RANGE_PATH = "/etcdserverpb.KV/Range"
+
+_PUT = int(RequestKind.PUT)
+_DELETE_RANGE = int(RequestKind.DELETE_RANGE)
+_TXN = int(RequestKind.TXN)
+_COMPACT = int(RequestKind.COMPACT)
+
+
+class KeyValueApi:
+    """Handlers of `etcdserverpb.KV`."""
+
+    def __init__(self, service: Service, headers: HeaderWriter) -> None:
+        self._service = service
+        self._headers = headers
+
+    def unary(self) -> dict[str, UnaryHandler]:
+        """Returns the unary handlers by path."""
+        return {
+            RANGE_PATH: self.range,
+            "/etcdserverpb.KV/Put": self.put,
+            "/etcdserverpb.KV/DeleteRange": self.delete_range,
+            "/etcdserverpb.KV/Txn": self.txn,
+            "/etcdserverpb.KV/Compact": self.compact,
+        }
+
+    async def range(self, call: Call, raw: bytes) -> bytes:
+        """Reads keys: linearizable after one read index round, or serializable at once."""
+        service = self._service
+        request = RangeRequest.FromString(raw)
+        if not request.serializable:
+            if service.is_learner:
+                raise LEARNER_UNSUPPORTED.fresh()
+            validation.check_range(request)
+            await call.wait_on(service.read_index())
+        else:
+            validation.check_range(request)
+        result = service.range(request)
+        return range_response(self._headers.field(result.revision), result)
+
+    async def put(self, call: Call, raw: bytes) -> bytes:
+        """Writes one key."""
+        service = self._service
+        request = PutRequest.FromString(raw)
+        if not service.has_space_for(validation.put_cost(request)):
+            raise NO_SPACE.fresh()
+        validation.check_put(request)
+        result = await call.wait_on(service.propose(_PUT, raw))
+        return put_response(self._headers.field(result.revision), result)
+
+    async def delete_range(self, call: Call, raw: bytes) -> bytes:
+        """Deletes keys."""
+        validation.check_delete_range(DeleteRangeRequest.FromString(raw))
+        result = await call.wait_on(self._service.propose(_DELETE_RANGE, raw))
+        return delete_range_response(self._headers.field(result.revision), result)
+
+    async def txn(self, call: Call, raw: bytes) -> bytes:
+        """Compares, then runs one of two branches; without writes it is a read."""
+        service = self._service
+        request = TxnRequest.FromString(raw)
+        cost = validation.txn_cost(request)
+        if cost and not service.has_space_for(cost):
+            raise NO_SPACE.fresh()
+        validation.check_txn(request, service.limits.max_txn_operations)
+        if validation.is_read_only(request):
+            if not validation.is_serializable(request):
+                await call.wait_on(service.read_index())
+            result = service.read_only_txn(request)
+        else:
+            result = await call.wait_on(service.propose(_TXN, raw))
+        return txn_response(self._headers.field(result.revision), result)
+
+    async def compact(self, call: Call, raw: bytes) -> bytes:
+        """Drops what only reads below a revision need."""
+        CompactionRequest.FromString(raw)
+        result = await call.wait_on(self._service.propose(_COMPACT, raw))
+        return self._headers.field(result.revision)
