@@ -66,6 +66,12 @@ class KeyspaceCore(Protocol):
         """Compares, then runs one branch, in one revision. Raises what its operations raise,
         before anything is written."""
 
+    def read_only_txn(self, request: TxnRequest) -> TxnResult:
+        """Runs a transaction that has nothing but ranges on both sides, without a write.
+
+        Raises COMPACTED, FUTURE_REVISION.
+        """
+
     def compact(self, request: CompactionRequest) -> CompactionResult:
         """Records a compaction: reads below fail from now on. Raises COMPACTED, FUTURE_REVISION."""
 

@@ -38,7 +38,8 @@ class DeleteRangeResult(NamedTuple):
 class TxnResult:
     """Answer to a Txn; `responses` has one result for each operation of the branch taken.
 
-    Nested results carry the revision at their point in the transaction.
+    Nested results carry the revision at their point in the transaction; a nested TxnResult
+    carries 0, for etcd leaves its header's revision unset.
     """
 
     revision: int

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+MAX_KEY_BYTES = 511  # LMDB's bound; keys that users choose are checked against it before they get here
+
 
 class Bucket(IntEnum):
     """The store's tables, named as etcd names its buckets."""
@@ -60,7 +62,7 @@ class Commit(Protocol):
         """Makes the changes durable, all or none. Blocks; runs outside the event loop.
 
         Raises OSError when the disk is full or fails; the owner then stops the member, for
-        what is in memory may no longer be what is on disk.
+        what is in memory may no longer be what is on disk. The store refuses further use.
         """
 
     def finish(self) -> None:
@@ -77,7 +79,10 @@ class Store(Protocol):
         """Returns the value under `key`, or None."""
 
     def put(self, bucket: Bucket, key: bytes, value: bytes) -> None:
-        """Sets `key`; visible to reads at once, durable with the next commit."""
+        """Sets `key`; visible to reads at once, durable with the next commit.
+
+        Raises ValueError for a key that is empty or longer than MAX_KEY_BYTES.
+        """
 
     def delete(self, bucket: Bucket, key: bytes) -> None:
         """Removes `key`; one that is not there is no error."""
@@ -94,8 +99,11 @@ class Store(Protocol):
     def pending_operations(self) -> int:
         """Returns how many writes are not in a finished or running commit."""
 
+    def pending_bytes(self) -> int:
+        """Returns about how much memory they take: large values call for an early commit too."""
+
     def begin_commit(self) -> Commit | None:
-        """Freezes what has gathered. None when there is nothing, or a commit is still running.
+        """Freezes what has gathered. None when there is nothing, or a commit or copy is still running.
 
         Called between two applied batches only, never in the middle of one: what it freezes
         is one consistent state.

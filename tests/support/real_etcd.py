@@ -76,7 +76,10 @@ def running_etcd(folder: Path, *flags: str):
 
 def _wait_until_ready(process: subprocess.Popen, address: str, log_path: Path) -> None:
     deadline = time.monotonic() + _READY_TIMEOUT_S
-    with grpc.insecure_channel(address) as channel:
+    # Not a second until gRPC tries again: the first attempts come before the server listens.
+    options = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 50)]
+    options.append(("grpc.min_reconnect_backoff_ms", 50))
+    with grpc.insecure_channel(address, options=options) as channel:
         read = channel.unary_unary("/etcdserverpb.KV/Range")
         while time.monotonic() < deadline and process.poll() is None:
             with contextlib.suppress(grpc.RpcError):
