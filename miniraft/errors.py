@@ -66,6 +66,10 @@ LEASE_NOT_FOUND = EtcdError(Code.NOT_FOUND, "etcdserver: requested lease not fou
 
 # Members
 MEMBER_NOT_FOUND = EtcdError(Code.NOT_FOUND, "etcdserver: member not found")
+MEMBER_ID_EXISTS = EtcdError(Code.FAILED_PRECONDITION, "etcdserver: member ID already exist")
+PEER_URLS_EXIST = EtcdError(Code.FAILED_PRECONDITION, "etcdserver: Peer URLs already exists")
+LEARNERS_ONLY_PROMOTED = EtcdError(Code.FAILED_PRECONDITION, "etcdserver: can only promote a learner member")
+TOO_MANY_LEARNERS = EtcdError(Code.FAILED_PRECONDITION, "etcdserver: too many learner members in cluster")
 NOT_LEADER = EtcdError(Code.FAILED_PRECONDITION, "etcdserver: not leader")
 BAD_LEADER_TRANSFEREE = EtcdError(Code.FAILED_PRECONDITION, "etcdserver: bad leader transferee")
 NOT_CAPABLE = EtcdError(Code.FAILED_PRECONDITION, "etcdserver: not capable")
@@ -82,6 +86,7 @@ TIMED_OUT_LEADER_FAILURE = EtcdError(
 TIMED_OUT_CONNECTION_LOST = EtcdError(
     Code.UNAVAILABLE, "etcdserver: request timed out, possibly due to connection lost"
 )
+TRANSFER_TIMED_OUT = EtcdError(Code.UNKNOWN, "etcdserver: request timed out, leader transfer took too long")
 TOO_MANY_REQUESTS = EtcdError(Code.UNKNOWN, "etcdserver: too many requests")
 CORRUPT_CLUSTER = EtcdError(Code.DATA_LOSS, "etcdserver: corrupt cluster")
 DEADLINE_EXCEEDED = EtcdError(Code.DEADLINE_EXCEEDED, "context deadline exceeded")

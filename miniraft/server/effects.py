@@ -45,13 +45,17 @@ class Effects:
     - `messages_after_persist`: send when `persist_sequence` is durable (already durable when
       it is not above the last sequence reported by `Member.persisted`).
     - `replies`: tell the waiting clients.
-    - `install_snapshot`: a snapshot from the leader takes the place of log and keyspace; the
-      driver has its data from the transport, swaps the store, writes the snapshot record to
-      the log and reports `Member.snapshot_installed`. Until then the member applies nothing.
-    - `compacted_index`: the log on disk may be purged behind it (a snapshot record first).
+    - `install_snapshot`: a snapshot from the leader takes the place of log and keyspace. The
+      driver has its data from the transport, durable under a name of its own. It writes the
+      snapshot record and syncs it, swaps the store, reports `Member.snapshot_installed`, and
+      only then goes on with this and later `persist`s. (In this order a crash in between
+      leaves the store behind the log, which start-up repairs: see `server/restore.py`.)
+      Until then the member applies nothing.
+    - `compacted_index`, `compacted_snapshot`: append this snapshot record to the log; once it
+      is synced, the log on disk may be purged behind it.
     - `membership_changed`: connections to peers are to be brought in line with `Member.cluster`.
     - `stop_reason`: the member cannot go on (removed from the cluster, corrupt entry): say
-      it and stop.
+      it, stop, and begin no further commit of the store: it may hold half a change.
     """
 
     persist: Persist | None = None
@@ -62,5 +66,6 @@ class Effects:
     observations: list[Observation] = field(default_factory=list)
     install_snapshot: SnapshotMetadata | None = None
     compacted_index: int = 0  # 0: nothing new
+    compacted_snapshot: SnapshotMetadata | None = None  # at `compacted_index`
     membership_changed: bool = False
     stop_reason: str = ""

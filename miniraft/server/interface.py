@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from miniraft.mvcc.interface import KeyspaceCore
+    from miniraft.mvcc.store import Store
     from miniraft.raft.interface import RaftCore
     from miniraft.raft.message import Message
     from miniraft.raft.state import SnapshotMetadata
@@ -65,8 +66,13 @@ class MemberCore(Protocol):
         """The store's last commit holds everything up to `applied_index`: the log may be cut
         behind it (minus the entries kept for slow followers)."""
 
-    def snapshot_installed(self, metadata: SnapshotMetadata, keyspace: KeyspaceCore) -> None:
-        """The snapshot of `Effects.install_snapshot` is in place and durable."""
+    def snapshot_installed(
+        self, metadata: SnapshotMetadata, keyspace: KeyspaceCore, store: Store | None = None
+    ) -> None:
+        """The snapshot of `Effects.install_snapshot` is in place and durable.
+
+        `store`: the new store, None when the old object has taken on the new contents.
+        """
 
     def report_unreachable(self, member_id: int) -> None:
         """Messages to this peer were lost."""

@@ -1,8 +1,11 @@
 """What answers requests in the difference test: something behind gRPC, or a keyspace right here."""
 
+import http.client
+import json
 from typing import NamedTuple
 
 import grpc
+from google.protobuf import json_format
 
 from miniraft.errors import EtcdError
 from miniraft.mvcc.keyspace import Keyspace
@@ -18,6 +21,10 @@ METHODS = {
     "DeleteRange": (rpc.DeleteRangeRequest, rpc.DeleteRangeResponse),
     "Txn": (rpc.TxnRequest, rpc.TxnResponse),
     "Compact": (rpc.CompactionRequest, rpc.CompactionResponse),
+}
+PATHS = {
+    method: f"/v3/kv/{name}"
+    for method, name in zip(METHODS, ("range", "put", "deleterange", "txn", "compaction"), strict=True)
 }
 METHOD_OF = {request: method for method, (request, _) in METHODS.items()}
 MAX_TXN_OPERATIONS = 8  # small, so that requests reach it
@@ -77,6 +84,38 @@ class GrpcEndpoint:
 
     def close(self):
         self._channel.close()
+
+
+class JsonEndpoint:
+    """A server at `host:port`, asked through its JSON gateway."""
+
+    def __init__(self, address):
+        host, port = address.split(":")
+        self._connection = http.client.HTTPConnection(host, int(port), timeout=10)
+
+    def _post(self, path, message):
+        body = json_format.MessageToJson(message, preserving_proto_field_name=True)
+        self._connection.request("POST", path, body)
+        response = self._connection.getresponse()
+        return response.status, response.read()
+
+    def call(self, request):
+        """Returns the response message, or a Failure."""
+        status, body = self._post(PATHS[METHOD_OF[type(request)]], request)
+        if status != 200:
+            fault = json.loads(body)
+            return Failure(fault["code"], fault["message"])
+        answer = METHODS[METHOD_OF[type(request)]][1]()
+        return json_format.Parse(body, answer)
+
+    def grant_lease(self, lease):
+        """Makes sure the lease exists."""
+        status, body = self._post("/v3/lease/grant", rpc.LeaseGrantRequest(ID=lease, TTL=3600))
+        if status != 200 and b"lease already exists" not in body:
+            raise AssertionError(body)
+
+    def close(self):
+        self._connection.close()
 
 
 class FixedLeases:

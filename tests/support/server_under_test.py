@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.support.real_etcd import free_port, real_binary
 
 _READY_TIMEOUT_S = 20.0
+MINIRAFT = (sys.executable, "-m", "miniraft")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,102 @@
+"""Many short runs, each its own kind of trouble; and the same seed is the same run."""
+
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from miniraft.sim.__main__ import main, replay_command
+from miniraft.sim.options import Options
+from miniraft.sim.simulation import Simulation
+
+SEEDS = range(1, 61)
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def seen():
+    """How often something happened in all runs of this file."""
+    return Counter()
+
+
+EVENTS = (
+    "is elected leader",
+    "drops uncommitted entries",
+    "installs a snapshot",
+    "finishes installing a snapshot",
+    "mends its log",
+    "loses power",
+    "is killed",
+    "is paused",
+    "links cut",
+    "no space left",
+    "is asked to take over",
+    "quorum lost",
+)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_promises_are_kept(seed, seen):
+    simulation = Simulation(seed)
+    try:
+        simulation.run()
+    except Exception as error:
+        error.add_note(f"see it again: {replay_command(seed)}")
+        raise
+    seen.update(event for line in simulation.trace.lines for event in EVENTS if event in line)
+    seen.update(f"{operation.kind} {operation.outcome}" for operation in simulation.clients.operations)
+
+
+def test_the_runs_were_worth_it(seen):
+    """All these things happened: else the runs above would prove little."""
+    if seen.total() == 0:
+        pytest.skip("needs the runs of this file: run all of it")
+    wanted = [
+        *EVENTS,
+        *(f"{kind} done" for kind in ("put", "delete", "swap", "get", "stale get", "compact")),
+        "put unknown",
+    ]
+    assert [event for event in wanted if not seen[event]] == []
+
+
+def test_five_servers_that_crash_all_the_time():
+    options = Options(nodes=5, crash_rate=1.5, partition_rate=0.5, fault_ms=(50, 1000), drop_share=0.05)
+    simulation = Simulation(7, options)
+    simulation.run()
+    assert simulation.logs.last_committed > 100
+
+
+def test_same_seed_gives_the_same_run_in_another_process():
+    """Another process has other hash seeds and addresses: nothing may depend on them."""
+    command = [sys.executable, "-m", "miniraft.sim", "--seed", "3", "--trace"]
+    again = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    simulation = Simulation(3)
+    simulation.run()
+    assert again.stdout.splitlines()[:-1] == simulation.trace.lines
+    assert len(simulation.trace.lines) > 20
+
+
+def test_other_seeds_give_other_runs():
+    first, second = Simulation(3), Simulation(4)
+    first.run()
+    second.run()
+    assert first.trace.lines != second.trace.lines
+
+
+def test_command_tells_the_story_and_the_result(capsys):
+    assert main(["--seed", "5", "--nodes", "3", "--seconds", "3", "--trace"]) == 0
+    told = capsys.readouterr().out
+    assert "stands for election in term 2" in told
+    assert "is elected leader of term 2" in told
+    assert told.splitlines()[-1].startswith("seed 5: 3 servers, ")
+    assert told.splitlines()[-1].endswith("all promises kept")
+
+
+def test_command_says_how_to_see_a_failure_again(capsys, monkeypatch):
+    monkeypatch.setattr("miniraft.sim.simulation._SETTLE_LIMIT_US", 0)
+    assert main(["--seed", "5", "--nodes", "3", "--seconds", "2"]) == 1
+    told = capsys.readouterr().out
+    assert "VIOLATION" in told
+    assert "python -m miniraft.sim --seed 5 --nodes 3 --seconds 2 --trace" in told
