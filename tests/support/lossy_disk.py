@@ -1,8 +1,8 @@
 """A `Disk` in memory that fails as real ones do.
 
 Power loss: of what was not synced, any subset of the sectors is kept; the others hold what was
-there before, or zeros. Creations, renames and removals that `sync_folder` has not confirmed
-happen up to any point of their order. A write can fail in the middle (a full disk), and power
+there before, or zeros. Of the creations and renames that `sync_folder` has not confirmed the
+first few have happened, of the removals any. A write can fail in the middle (a full disk), and power
 can go inside any call.
 """
 
@@ -68,7 +68,7 @@ class LossyDisk:
 
     def remove(self, name):
         self._call()
-        self._change_folder(lambda names: names.pop(name))
+        self._change_folder(lambda names: names.pop(name), is_removal=True)
 
     def sync_folder(self):
         self._call()
@@ -84,10 +84,11 @@ class LossyDisk:
             reserve=self.reserve, ignore_sync=self.ignore_sync, ignore_folder_sync=self.ignore_folder_sync
         )
         names = dict(self.durable_names)
-        for change in self.folder_changes:
-            if not keep():
+        for change, is_removal in self.folder_changes:
+            if keep():
+                change(names)
+            elif not is_removal:
                 break
-            change(names)
         for name, file in names.items():
             found = _File()
             found.durable = self._mixed(file, keep)
@@ -117,9 +118,9 @@ class LossyDisk:
             mixed += before if before == after or not keep() else after
         return bytes(mixed)
 
-    def _change_folder(self, change):
+    def _change_folder(self, change, *, is_removal=False):
         change(self.names)
-        self.folder_changes.append(change)
+        self.folder_changes.append((change, is_removal))
 
     def _call(self):
         self.calls += 1

@@ -44,10 +44,11 @@ class TestCluster:
 
     __test__ = False
 
-    def __init__(self, folder, count=3, **changes):
+    def __init__(self, folder, count=3, scheme="http", **changes):
         self.folder = folder
         self.changes = changes
-        self.peer_urls = {f"m{n}": f"http://127.0.0.1:{port}" for n, port in enumerate(free_ports(count), 1)}
+        ports = enumerate(free_ports(count), 1)
+        self.peer_urls = {f"m{n}": f"{scheme}://127.0.0.1:{port}" for n, port in ports}
         self.servers = {}
 
     async def __aenter__(self):
