@@ -183,6 +183,18 @@ def _look_through_tls(endpoint: Endpoint, connection: socket.socket, options: Op
     return _handshake_cause(OSError("closed"), options)
 
 
+# How servers refuse a client certificate. "decrypt error": an authority of the same name signed it,
+# with another key; "certificate unknown", "unsupported certificate": not one for clients.
+_CLIENT_CERTIFICATE_ALERTS = (
+    "unknown ca",
+    "bad certificate",
+    "expired",
+    "decrypt error",
+    "certificate unknown",
+    "unsupported certificate",
+)
+
+
 def _handshake_cause(error: OSError, options: Options) -> Cause:
     reason = str(getattr(error, "reason", "") or error).lower().replace("_", " ")
     if isinstance(error, TimeoutError):
@@ -190,7 +202,7 @@ def _handshake_cause(error: OSError, options: Options) -> Cause:
             "it accepts connections but the TLS handshake gets no answer",
             "The member hangs or is starting, or another kind of server listens there.",
         )
-    if options["cert"] and ("unknown ca" in reason or "bad certificate" in reason or "expired" in reason):
+    if options["cert"] and any(words in reason for words in _CLIENT_CERTIFICATE_ALERTS):
         return Cause(
             f"the server rejects the client certificate {options['cert']} ({reason})",
             "It must be valid, for client use, and signed by the member's --trusted-ca-file.",
