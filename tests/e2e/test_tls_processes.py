@@ -116,6 +116,13 @@ class TlsCluster:
                     return name
         return None
 
+    def wait_serving(self, name):
+        """Waits until the member answers a linearizable read."""
+        limit = time.monotonic() + PATIENCE_SECONDS
+        while self.run(PROGRAMS["etcdctl-py"](), "get", "a", names=[name], check=False).returncode != 0:
+            assert time.monotonic() < limit, self.log(name)
+            time.sleep(0.2)
+
     def wait_leader(self, program, names=NAMES):
         limit = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < limit:
@@ -130,6 +137,8 @@ def cluster(tmp_path_factory):
     cluster = TlsCluster(tmp_path_factory.mktemp("tls"))
     try:
         cluster.start()
+        for name in NAMES:
+            cluster.wait_serving(name)
         yield cluster
     finally:
         cluster.close()
@@ -176,10 +185,8 @@ def test_killing_the_leader_and_bringing_it_back(cluster):
         assert cluster.run(program, "get", "before", "--print-value-only", names=[name]) == "1\n"
         assert cluster.run(program, "get", "after", "--print-value-only", names=[name]) == "2\n"
     cluster.start(leader)
-    limit = time.monotonic() + PATIENCE_SECONDS
-    while cluster.run(program, "get", "after", names=[leader], check=False).returncode != 0:
-        assert time.monotonic() < limit, cluster.log(leader)
-        time.sleep(0.2)
+    cluster.wait_serving(leader)
+    assert cluster.run(program, "get", "after", "--print-value-only", names=[leader]) == "2\n"
 
 
 def test_all_killed_at_once_come_back_with_everything(cluster):
@@ -189,8 +196,8 @@ def test_all_killed_at_once_come_back_with_everything(cluster):
         cluster.run(program, "put", f"/all/{number}", "kept", names=[NAMES[number % 3]])
     cluster.kill(*NAMES)
     cluster.start()
-    cluster.wait_leader(program)
     for name in NAMES:
+        cluster.wait_serving(name)
         counted = cluster.run(program, "get", "/all/", "--prefix", "--keys-only", names=[name])
         assert len(counted.split()) == 10
 
@@ -207,7 +214,8 @@ def test_without_a_majority_the_cause_is_named(cluster):
     local = cluster.run(program, "get", "minority", "--consistency=s", names=[alive])
     assert local == "minority\nold\n"
     cluster.start(*dead)
-    cluster.wait_leader(program)
+    for name in dead:
+        cluster.wait_serving(name)
 
 
 def test_a_client_without_certificate_or_with_a_foreign_one_is_told_why(cluster, tmp_path):
@@ -246,3 +254,4 @@ def test_sigterm_ends_a_member_cleanly(cluster):
     survivors = [name for name in NAMES if name != leader]
     assert cluster.wait_leader(program, survivors) != leader
     cluster.start(leader)
+    cluster.wait_serving(leader)
