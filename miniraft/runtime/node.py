@@ -386,11 +386,12 @@ class Node:
             self._send_once_durable(effects.persist_sequence, effects.messages_after_persist)
         if effects.replies:
             _reply(effects.replies)
-        self._committer.consider()
         if effects.observations or effects.compacted_snapshot or effects.membership_changed:
             self._carry_out_rare(effects)
         if effects.stop_reason:
-            self.fail(effects.stop_reason)
+            self.fail(effects.stop_reason)  # the store may hold half an entry: nothing is committed any more
+        else:
+            self._committer.consider()
         return effects
 
     def _carry_out_rare(self, effects: Effects) -> None:
