@@ -25,7 +25,10 @@ class AppendFile(Protocol):
         """
 
     def truncate(self, length: int) -> None:
-        """Cuts the file to `length` bytes; durable with the next sync."""
+        """Cuts the file to `length` bytes and goes on there; durable with the next sync.
+
+        Space that was reserved behind may stay reserved.
+        """
 
     def close(self) -> None:
         """Closes the file without syncing."""
@@ -43,12 +46,13 @@ class Disk(Protocol):
     def create(self, name: str, preallocate_bytes: int = 0) -> AppendFile:
         """Creates an empty file, durable in its folder once `sync_folder` returns.
 
-        `preallocate_bytes` reserves space (the length stays 0) so that a full disk is met
-        here and not in the middle of a write. Raises FileExistsError, OSError.
+        `preallocate_bytes` reserves space so that a full disk is met here and not in the middle
+        of a write. Appending begins at 0 all the same; until then `read` may show what is
+        reserved as zeros. Raises FileExistsError, OSError.
         """
 
     def open_append(self, name: str) -> AppendFile:
-        """Opens an existing file at its end."""
+        """Opens an existing file at its end (zeros that are only reserved included: `truncate`)."""
 
     def rename(self, old: str, new: str) -> None:
         """Renames atomically, replacing `new`."""

@@ -51,7 +51,8 @@ class WriteAheadLog(Protocol):
 
         Entries may begin at or before the last index written: what stood from there on is
         then void (section 5.3, conflicting entries). A snapshot newer than the last index
-        voids all entries.
+        voids all entries, and so does one whose term is not that of the entry at its index
+        (section 7: the log conflicts with it). One at or before the last snapshot is ignored.
         """
 
     def sync(self) -> None:

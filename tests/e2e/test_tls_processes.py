@@ -225,7 +225,7 @@ def test_a_client_without_certificate_or_with_a_foreign_one_is_told_why(cluster,
         "certificate": [endpoint, f"--cacert={cluster.ca}"],
         "authority": [endpoint],
         "http": [f"--endpoints=http://127.0.0.1:{cluster.client_ports['n1']}"],
-        "rejected": [
+        "rejects": [
             endpoint,
             f"--cacert={cluster.ca}",
             f"--cert={foreign.cert_file}",
