@@ -78,7 +78,7 @@ async def begin(config: ServerConfig, folder: DataFolder, tls: PeerTls) -> Begin
     if config.force_new_cluster:
         raise BootstrapError(
             "--force-new-cluster is not supported: restore a snapshot into a new data directory instead "
-            "('etcdctl snapshot save' on the member that is left, then 'etcdutl snapshot restore')"
+            "('etcdctl-py snapshot save' on the member that is left, then 'etcdutl-py snapshot restore')"
         )
     if log_exists(disk):
         return await _restart(config, folder, disk, tls)

@@ -113,8 +113,8 @@ class DataFolder:
         if _is_bbolt(self.store_file):
             raise DataFolderError(
                 f"{self.root} holds the data of an etcd member (its keyspace is a bbolt file), which this "
-                f"program cannot read. Nothing was changed. Start with an empty --data-dir; to bring the "
-                f"keys over, run both and copy them, as in 'etcdctl make-mirror'"
+                f"program cannot use in place. Nothing was changed. To bring it over, with that etcd stopped: "
+                f"'etcdutl-py snapshot restore {self.store_file} --skip-hash-check --data-dir NEW-FOLDER'"
             )
         log = segments_in([path.name for path in self.wal.iterdir()]) if self.wal.is_dir() else []
         if self.store_file.exists() or log:

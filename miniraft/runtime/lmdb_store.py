@@ -65,7 +65,7 @@ class StoreRefused(Exception):  # noqa: N818 (it says what happened)
             "replace this one: `etcdctl-py member remove MEMBER_ID`, `etcdctl-py member add NAME "
             "--peer-urls=URL`, then start it with an empty data directory and "
             "--initial-cluster-state=existing. Without a majority, restore the cluster from a snapshot: "
-            "`etcdctl-py snapshot restore`."
+            "`etcdutl-py snapshot restore`."
         )
         self.path = path
 

@@ -113,7 +113,7 @@ def _advice(case: Case, metadata: WalMetadata | None) -> str:
         "while the other members have a majority, replace this one: "
         f"`etcdctl-py member remove {member}`, `etcdctl-py member add NAME --peer-urls=URL`, then start it "
         "with an empty data directory and --initial-cluster-state=existing. "
-        "Without a majority, restore the cluster from a snapshot: `etcdctl-py snapshot restore`."
+        "Without a majority, restore the cluster from a snapshot: `etcdutl-py snapshot restore`."
     )
     return first + advice if first else advice[0].upper() + advice[1:]
 

@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from miniraft.pb.log_pb2 import ConfigChange
+from miniraft.runtime import log
 from miniraft.runtime.server import StartError
 from miniraft.server.identity import added_member_id
 from tests.support.certificates import Authority
@@ -40,6 +41,8 @@ def test_a_write_to_any_member_reaches_all(tmp_path):
 
 
 def test_a_leader_that_stops_hands_over_first(tmp_path, capfd):
+    log.configure()  # whatever an earlier test made of it
+
     async def scenario():
         async with TestCluster(tmp_path) as cluster:
             leader = await cluster.wait_for_leader()

@@ -38,7 +38,7 @@ def test_the_data_of_a_real_etcd_is_refused_and_left_alone(tmp_path):
     page = b"\0" * 16 + struct.pack("<I", 0xED0CDAED) + b"\0" * 4076
     (snap / "db").write_bytes(page)
     (snap / "incoming-1.snapshot.tmp").write_bytes(b"not ours to remove")
-    with pytest.raises(DataFolderError, match=r"data of an etcd member.*empty --data-dir.*make-mirror"):
+    with pytest.raises(DataFolderError, match=r"data of an etcd member.*etcdutl-py snapshot restore"):
         DataFolder(tmp_path)
     assert (snap / "db").read_bytes() == page
     assert (snap / "incoming-1.snapshot.tmp").exists()

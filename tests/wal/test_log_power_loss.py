@@ -173,7 +173,7 @@ def run_machine(machine, examples, steps=30, phases=tuple(Phase)):
 
 
 def test_nothing_synced_is_lost_and_nothing_is_invented():
-    run_machine(LogMachine, 150)
+    run_machine(LogMachine, 300)
 
 
 @pytest.mark.parametrize("bug", ["ignore_sync", "ignore_folder_sync"])

@@ -1,0 +1,1 @@
+"""`etcdutl-py`: works on files - snapshots and data directories - without a server."""
