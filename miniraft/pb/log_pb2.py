@@ -14,7 +14,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15miniraft/pb/log.proto\x12\x0cminiraft.log\"9\n\x0eProposalHeader\x12\x10\n\x08username\x18\x01 \x01(\t\x12\x15\n\rauth_revision\x18\x02 \x01(\x04\"\xe7\x01\n\x0c\x43onfigChange\x12-\n\x04kind\x18\x01 \x01(\x0e\x32\x1f.miniraft.log.ConfigChange.Kind\x12\x11\n\tmember_id\x18\x02 \x01(\x04\x12\x12\n\nrequest_id\x18\x03 \x01(\x04\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x11\n\tpeer_urls\x18\x05 \x03(\t\x12\x13\n\x0b\x63lient_urls\x18\x06 \x03(\t\"K\n\x04Kind\x12\r\n\tADD_VOTER\x10\x00\x12\x0f\n\x0b\x41\x44\x44_LEARNER\x10\x01\x12\n\n\x06REMOVE\x10\x02\x12\n\n\x06UPDATE\x10\x03\x12\x0b\n\x07PROMOTE\x10\x04\"E\n\rPublishMember\x12\x11\n\tmember_id\x18\x01 \x01(\x04\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x63lient_urls\x18\x03 \x03(\t\"$\n\x11SetClusterVersion\x12\x0f\n\x07version\x18\x01 \x01(\t\"H\n\x0bLogMetadata\x12\x12\n\ncluster_id\x18\x01 \x01(\x04\x12\x11\n\tmember_id\x18\x02 \x01(\x04\x12\x12\n\ncreated_by\x18\x03 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15miniraft/pb/log.proto\x12\x0cminiraft.log\"N\n\x0eProposalHeader\x12\x10\n\x08username\x18\x01 \x01(\t\x12\x15\n\rauth_revision\x18\x02 \x01(\x04\x12\x13\n\x0bleader_term\x18\x03 \x01(\x04\"\xe7\x01\n\x0c\x43onfigChange\x12-\n\x04kind\x18\x01 \x01(\x0e\x32\x1f.miniraft.log.ConfigChange.Kind\x12\x11\n\tmember_id\x18\x02 \x01(\x04\x12\x12\n\nrequest_id\x18\x03 \x01(\x04\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x11\n\tpeer_urls\x18\x05 \x03(\t\x12\x13\n\x0b\x63lient_urls\x18\x06 \x03(\t\"K\n\x04Kind\x12\r\n\tADD_VOTER\x10\x00\x12\x0f\n\x0b\x41\x44\x44_LEARNER\x10\x01\x12\n\n\x06REMOVE\x10\x02\x12\n\n\x06UPDATE\x10\x03\x12\x0b\n\x07PROMOTE\x10\x04\"S\n\rPublishMember\x12\x11\n\tmember_id\x18\x01 \x01(\x04\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x63lient_urls\x18\x03 \x03(\t\x12\x0c\n\x04life\x18\x04 \x01(\x04\"$\n\x11SetClusterVersion\x12\x0f\n\x07version\x18\x01 \x01(\t\"\x1e\n\x0b\x41ssignToken\x12\x0f\n\x07letters\x18\x01 \x01(\t\"H\n\x0bLogMetadata\x12\x12\n\ncluster_id\x18\x01 \x01(\x04\x12\x11\n\tmember_id\x18\x02 \x01(\x04\x12\x12\n\ncreated_by\x18\x03 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -22,15 +22,17 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'miniraft.pb.log_pb2', _glob
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PROPOSALHEADER']._serialized_start=39
-  _globals['_PROPOSALHEADER']._serialized_end=96
-  _globals['_CONFIGCHANGE']._serialized_start=99
-  _globals['_CONFIGCHANGE']._serialized_end=330
-  _globals['_CONFIGCHANGE_KIND']._serialized_start=255
-  _globals['_CONFIGCHANGE_KIND']._serialized_end=330
-  _globals['_PUBLISHMEMBER']._serialized_start=332
-  _globals['_PUBLISHMEMBER']._serialized_end=401
-  _globals['_SETCLUSTERVERSION']._serialized_start=403
-  _globals['_SETCLUSTERVERSION']._serialized_end=439
-  _globals['_LOGMETADATA']._serialized_start=441
-  _globals['_LOGMETADATA']._serialized_end=513
+  _globals['_PROPOSALHEADER']._serialized_end=117
+  _globals['_CONFIGCHANGE']._serialized_start=120
+  _globals['_CONFIGCHANGE']._serialized_end=351
+  _globals['_CONFIGCHANGE_KIND']._serialized_start=276
+  _globals['_CONFIGCHANGE_KIND']._serialized_end=351
+  _globals['_PUBLISHMEMBER']._serialized_start=353
+  _globals['_PUBLISHMEMBER']._serialized_end=436
+  _globals['_SETCLUSTERVERSION']._serialized_start=438
+  _globals['_SETCLUSTERVERSION']._serialized_end=474
+  _globals['_ASSIGNTOKEN']._serialized_start=476
+  _globals['_ASSIGNTOKEN']._serialized_end=506
+  _globals['_LOGMETADATA']._serialized_start=508
+  _globals['_LOGMETADATA']._serialized_end=580
 # @@protoc_insertion_point(module_scope)

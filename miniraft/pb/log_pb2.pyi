@@ -8,12 +8,14 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ProposalHeader(_message.Message):
-    __slots__ = ("username", "auth_revision")
+    __slots__ = ("username", "auth_revision", "leader_term")
     USERNAME_FIELD_NUMBER: _ClassVar[int]
     AUTH_REVISION_FIELD_NUMBER: _ClassVar[int]
+    LEADER_TERM_FIELD_NUMBER: _ClassVar[int]
     username: str
     auth_revision: int
-    def __init__(self, username: _Optional[str] = ..., auth_revision: _Optional[int] = ...) -> None: ...
+    leader_term: int
+    def __init__(self, username: _Optional[str] = ..., auth_revision: _Optional[int] = ..., leader_term: _Optional[int] = ...) -> None: ...
 
 class ConfigChange(_message.Message):
     __slots__ = ("kind", "member_id", "request_id", "name", "peer_urls", "client_urls")
@@ -44,20 +46,28 @@ class ConfigChange(_message.Message):
     def __init__(self, kind: _Optional[_Union[ConfigChange.Kind, str]] = ..., member_id: _Optional[int] = ..., request_id: _Optional[int] = ..., name: _Optional[str] = ..., peer_urls: _Optional[_Iterable[str]] = ..., client_urls: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class PublishMember(_message.Message):
-    __slots__ = ("member_id", "name", "client_urls")
+    __slots__ = ("member_id", "name", "client_urls", "life")
     MEMBER_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     CLIENT_URLS_FIELD_NUMBER: _ClassVar[int]
+    LIFE_FIELD_NUMBER: _ClassVar[int]
     member_id: int
     name: str
     client_urls: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, member_id: _Optional[int] = ..., name: _Optional[str] = ..., client_urls: _Optional[_Iterable[str]] = ...) -> None: ...
+    life: int
+    def __init__(self, member_id: _Optional[int] = ..., name: _Optional[str] = ..., client_urls: _Optional[_Iterable[str]] = ..., life: _Optional[int] = ...) -> None: ...
 
 class SetClusterVersion(_message.Message):
     __slots__ = ("version",)
     VERSION_FIELD_NUMBER: _ClassVar[int]
     version: str
     def __init__(self, version: _Optional[str] = ...) -> None: ...
+
+class AssignToken(_message.Message):
+    __slots__ = ("letters",)
+    LETTERS_FIELD_NUMBER: _ClassVar[int]
+    letters: str
+    def __init__(self, letters: _Optional[str] = ...) -> None: ...
 
 class LogMetadata(_message.Message):
     __slots__ = ("cluster_id", "member_id", "created_by")

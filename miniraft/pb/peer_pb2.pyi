@@ -113,18 +113,20 @@ class DescribeRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class MemberDescription(_message.Message):
-    __slots__ = ("id", "name", "peer_urls", "client_urls", "is_learner")
+    __slots__ = ("id", "name", "peer_urls", "client_urls", "is_learner", "life")
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     PEER_URLS_FIELD_NUMBER: _ClassVar[int]
     CLIENT_URLS_FIELD_NUMBER: _ClassVar[int]
     IS_LEARNER_FIELD_NUMBER: _ClassVar[int]
+    LIFE_FIELD_NUMBER: _ClassVar[int]
     id: int
     name: str
     peer_urls: _containers.RepeatedScalarFieldContainer[str]
     client_urls: _containers.RepeatedScalarFieldContainer[str]
     is_learner: bool
-    def __init__(self, id: _Optional[int] = ..., name: _Optional[str] = ..., peer_urls: _Optional[_Iterable[str]] = ..., client_urls: _Optional[_Iterable[str]] = ..., is_learner: _Optional[bool] = ...) -> None: ...
+    life: int
+    def __init__(self, id: _Optional[int] = ..., name: _Optional[str] = ..., peer_urls: _Optional[_Iterable[str]] = ..., client_urls: _Optional[_Iterable[str]] = ..., is_learner: _Optional[bool] = ..., life: _Optional[int] = ...) -> None: ...
 
 class DescribeReply(_message.Message):
     __slots__ = ("bootstrapped", "cluster_id", "member_id", "member_name", "server_version", "cluster_version", "leader_id", "term", "members")
@@ -147,3 +149,87 @@ class DescribeReply(_message.Message):
     term: int
     members: _containers.RepeatedCompositeFieldContainer[MemberDescription]
     def __init__(self, bootstrapped: _Optional[bool] = ..., cluster_id: _Optional[int] = ..., member_id: _Optional[int] = ..., member_name: _Optional[str] = ..., server_version: _Optional[str] = ..., cluster_version: _Optional[str] = ..., leader_id: _Optional[int] = ..., term: _Optional[int] = ..., members: _Optional[_Iterable[_Union[MemberDescription, _Mapping]]] = ...) -> None: ...
+
+class LeaseQuestion(_message.Message):
+    __slots__ = ("lease_id", "renew", "keys")
+    LEASE_ID_FIELD_NUMBER: _ClassVar[int]
+    RENEW_FIELD_NUMBER: _ClassVar[int]
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    lease_id: int
+    renew: bool
+    keys: bool
+    def __init__(self, lease_id: _Optional[int] = ..., renew: _Optional[bool] = ..., keys: _Optional[bool] = ...) -> None: ...
+
+class LeaseQuestions(_message.Message):
+    __slots__ = ("hello", "questions")
+    HELLO_FIELD_NUMBER: _ClassVar[int]
+    QUESTIONS_FIELD_NUMBER: _ClassVar[int]
+    hello: Hello
+    questions: _containers.RepeatedCompositeFieldContainer[LeaseQuestion]
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., questions: _Optional[_Iterable[_Union[LeaseQuestion, _Mapping]]] = ...) -> None: ...
+
+class LeaseAnswer(_message.Message):
+    __slots__ = ("granted_ttl", "remaining_ttl", "keys", "error_code", "error")
+    GRANTED_TTL_FIELD_NUMBER: _ClassVar[int]
+    REMAINING_TTL_FIELD_NUMBER: _ClassVar[int]
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    ERROR_CODE_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    granted_ttl: int
+    remaining_ttl: int
+    keys: _containers.RepeatedScalarFieldContainer[bytes]
+    error_code: int
+    error: str
+    def __init__(self, granted_ttl: _Optional[int] = ..., remaining_ttl: _Optional[int] = ..., keys: _Optional[_Iterable[bytes]] = ..., error_code: _Optional[int] = ..., error: _Optional[str] = ...) -> None: ...
+
+class LeaseAnswers(_message.Message):
+    __slots__ = ("answers",)
+    ANSWERS_FIELD_NUMBER: _ClassVar[int]
+    answers: _containers.RepeatedCompositeFieldContainer[LeaseAnswer]
+    def __init__(self, answers: _Optional[_Iterable[_Union[LeaseAnswer, _Mapping]]] = ...) -> None: ...
+
+class Question(_message.Message):
+    __slots__ = ("hello",)
+    HELLO_FIELD_NUMBER: _ClassVar[int]
+    hello: Hello
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ...) -> None: ...
+
+class LearnerQuestion(_message.Message):
+    __slots__ = ("hello", "member_id")
+    HELLO_FIELD_NUMBER: _ClassVar[int]
+    MEMBER_ID_FIELD_NUMBER: _ClassVar[int]
+    hello: Hello
+    member_id: int
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., member_id: _Optional[int] = ...) -> None: ...
+
+class LearnerAnswer(_message.Message):
+    __slots__ = ("error_code", "error")
+    ERROR_CODE_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    error_code: int
+    error: str
+    def __init__(self, error_code: _Optional[int] = ..., error: _Optional[str] = ...) -> None: ...
+
+class HashQuestion(_message.Message):
+    __slots__ = ("hello", "revision")
+    HELLO_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    hello: Hello
+    revision: int
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., revision: _Optional[int] = ...) -> None: ...
+
+class HashAnswer(_message.Message):
+    __slots__ = ("hash", "compact_revision", "hash_revision", "revision", "error_code", "error")
+    HASH_FIELD_NUMBER: _ClassVar[int]
+    COMPACT_REVISION_FIELD_NUMBER: _ClassVar[int]
+    HASH_REVISION_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    ERROR_CODE_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    hash: int
+    compact_revision: int
+    hash_revision: int
+    revision: int
+    error_code: int
+    error: str
+    def __init__(self, hash: _Optional[int] = ..., compact_revision: _Optional[int] = ..., hash_revision: _Optional[int] = ..., revision: _Optional[int] = ..., error_code: _Optional[int] = ..., error: _Optional[str] = ...) -> None: ...
