@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import crc32c
@@ -15,22 +16,40 @@ if TYPE_CHECKING:
     from miniraft.mvcc.store import Store
 
 
-def hash_revisions(store: Store, index: KeyIndex, revision: int, compact_revision: int) -> int:
-    """Returns CRC-32C over the bucket's name and all stored revisions up to `revision`.
+class HashWork:
+    """CRC-32C over the bucket's name and all stored revisions up to `revision`, taken in steps.
 
     As etcd's HashKV: of the revisions at or below the last compaction only those count that
     are some key's pair as of `revision`, or as of the compaction if no key has one. So the
     answer does not depend on how far a compaction has got. etcd differs in one case: for the
     exact revision of one of its last ten compactions it answers with the hash it took while
     compacting, which counts what was dropped.
+
+    Writes may happen between two steps, a compaction must not be recorded: begin again then.
     """
-    checksum: int = crc32c.crc32c(BUCKET_NAMES[Bucket.KEY])
-    if revision < 0:  # etcd takes it, and finds nothing to hash
-        return checksum
-    compacted = revision_key(compact_revision + 1)
-    horizon = revision if index.select_at(b"", None, 1, revision).total else compact_revision
-    for place, pair in store.scan(Bucket.KEY, end=revision_key(revision + 1)):
-        if place < compacted and index.at(KeyValue.FromString(pair).key, horizon) != place:
-            continue
-        checksum = crc32c.crc32c(pair, crc32c.crc32c(place, checksum))
-    return checksum
+
+    def __init__(self, store: Store, index: KeyIndex, revision: int, compact_revision: int) -> None:
+        self.revision = revision
+        self.compact_revision = compact_revision
+        self.checksum: int = crc32c.crc32c(BUCKET_NAMES[Bucket.KEY])
+        self._store = store
+        self._index = index
+        self._next = b"\0" if revision >= 0 else None  # etcd takes a negative one, and finds nothing
+        self._horizon = compact_revision
+        if revision >= 0 and index.select_at(b"", None, 1, revision).total:
+            self._horizon = revision
+
+    def step(self, limit: int | None) -> bool:
+        """Hashes up to `limit` revisions, all without one; returns whether more are left."""
+        if self._next is None:
+            return False
+        compacted, index, horizon = revision_key(self.compact_revision + 1), self._index, self._horizon
+        checksum, place = self.checksum, None
+        end = revision_key(self.revision + 1)
+        for place, pair in islice(self._store.scan(Bucket.KEY, self._next, end), limit):
+            if place < compacted and index.at(KeyValue.FromString(pair).key, horizon) != place:
+                continue
+            checksum = crc32c.crc32c(pair, crc32c.crc32c(place, checksum))
+        self.checksum = checksum
+        self._next = None if place is None or limit is None else place + b"\0"
+        return self._next is not None

@@ -5,6 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from miniraft.mvcc.change import Change, ChangeListener
+    from miniraft.mvcc.hash_kv import HashWork
+    from miniraft.mvcc.lessor import Lessor
     from miniraft.mvcc.results import (
         CompactionResult,
         DeleteRangeResult,
@@ -21,25 +26,15 @@ if TYPE_CHECKING:
     )
 
 
-class LeaseTable(Protocol):
-    """Which leases exist and which keys hang on them. The lessor implements it."""
-
-    def exists(self, lease_id: int) -> bool:
-        """Whether the lease has been granted and not revoked."""
-
-    def attach(self, lease_id: int, key: bytes) -> None:
-        """Hangs `key` on a lease."""
-
-    def detach(self, lease_id: int, key: bytes) -> None:
-        """Takes `key` off a lease."""
-
-
 class KeyspaceCore(Protocol):
     """Keys at revisions. Requests come as messages that `server/validation.py` has checked.
 
     A write either happens whole or raises EtcdError and changes nothing.
     Invariants: `compact_revision <= revision`; revisions never decrease, also over restarts.
     """
+
+    on_changes: ChangeListener | None  # told of each write as it is made
+    leases: Lessor  # which exist, and the keys that hang on them
 
     @property
     def revision(self) -> int:
@@ -62,6 +57,9 @@ class KeyspaceCore(Protocol):
     def delete_range(self, request: DeleteRangeRequest) -> DeleteRangeResult:
         """Deletes keys, in one revision."""
 
+    def delete_keys(self, keys: Iterable[bytes]) -> DeleteRangeResult:
+        """Deletes the keys given, in one revision and in key order, as the end of a lease does."""
+
     def txn(self, request: TxnRequest) -> TxnResult:
         """Compares, then runs one branch, in one revision. Raises what its operations raise,
         before anything is written."""
@@ -81,6 +79,18 @@ class KeyspaceCore(Protocol):
         Returns whether more are left. Deterministic in content, not in time: members may be
         at different points.
         """
+
+    def pair_before(self, key: bytes, revision: int) -> bytes | None:
+        """Returns the key's serialized pair just before `revision`, if it existed and still can be read."""
+
+    def history(self, first: int, last: int) -> Iterator[tuple[int, Change]]:
+        """Yields (revision, change) of the revisions from `first` to `last`, in order.
+
+        `first` must not be below `compact_revision`. A write ends the iterator's validity.
+        """
+
+    def begin_hash(self, revision: int) -> HashWork:
+        """Returns the same work, to be done in steps. Raises COMPACTED, FUTURE_REVISION."""
 
     def hash_kv(self, revision: int) -> tuple[int, int, int]:
         """Returns (hash, compact revision, revision hashed) as etcd's HashKV computes it.

@@ -6,7 +6,12 @@ protobuf library writes them so, and faster than Python code can.
 
 from __future__ import annotations
 
+from typing import Final
+
 from miniraft.pb.kv_pb2 import KeyValue
+
+_KEY_TAG: Final = b"\x0a"
+_ONE_BYTE_LENGTH: Final = 0x80
 
 
 def encode_pair(
@@ -38,3 +43,10 @@ def without_value(pair: KeyValue, *, keep_lease: bool) -> bytes:
         b"",
         pair.lease if keep_lease else 0,
     )
+
+
+def key_of(pair: bytes) -> bytes:
+    """Returns the key of a serialized pair, which its first field is, without reading the rest."""
+    if pair[:1] == _KEY_TAG and len(pair) > 1 and pair[1] < _ONE_BYTE_LENGTH:
+        return pair[2 : 2 + pair[1]]
+    return KeyValue.FromString(pair).key

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from miniraft.errors import COMPACTED, FUTURE_REVISION, KEY_NOT_FOUND, LEASE_NOT_FOUND
 from miniraft.mvcc.change import Change
 from miniraft.mvcc.compare import choose_branch
-from miniraft.mvcc.hash_kv import hash_revisions
+from miniraft.mvcc.hash_kv import HashWork
 from miniraft.mvcc.key_index import KeyIndex, Selection
-from miniraft.mvcc.key_value import encode_pair, encode_tombstone
+from miniraft.mvcc.key_value import encode_pair, encode_tombstone, key_of
+from miniraft.mvcc.lessor import Lessor
 from miniraft.mvcc.range_shape import has_filters, is_key_ordered, shape
 from miniraft.mvcc.results import (
     CompactionResult,
@@ -23,16 +24,15 @@ from miniraft.mvcc.results import (
     RangeResult,
     TxnResult,
 )
-from miniraft.mvcc.revision import main_of, revision_key, tombstone_key
+from miniraft.mvcc.revision import is_tombstone, main_of, revision_key, tombstone_key
 from miniraft.mvcc.store import Bucket
 from miniraft.pb.kv_pb2 import KeyValue
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from miniraft.mvcc.change import ChangeListener
     from miniraft.mvcc.compare import Branch
-    from miniraft.mvcc.interface import LeaseTable
     from miniraft.mvcc.store import Store
     from miniraft.pb.rpc_pb2 import (
         CompactionRequest,
@@ -56,16 +56,14 @@ class Keyspace:
     and, but for those a running compaction is about to drop, the other way round.
     """
 
-    def __init__(self, store: Store, leases: LeaseTable | None = None) -> None:
-        """Reads the store: rebuilds the index, hangs keys on the leases of the table (which
-        is to be complete by now), and ends a compaction that was interrupted.
-
-        Without a table no lease exists.
+    def __init__(self, store: Store, leases: Lessor | None = None) -> None:
+        """Reads the store: the leases first (unless those given are to be used), then the keys,
+        which are hung on them; and ends a compaction that was interrupted.
         """
         self._store = store
-        self._leases = leases
+        self.leases = Lessor(store) if leases is None else leases
         self._index = KeyIndex()
-        self._lease_of: dict[bytes, int] = {}  # only keys that hang on a lease of the table
+        self._lease_of: dict[bytes, int] = {}  # only keys that hang on a lease that exists
         self._revision = 1
         self._compact_revision = -1
         self._finished_compaction = -1
@@ -110,13 +108,36 @@ class Keyspace:
 
         Raises COMPACTED, FUTURE_REVISION.
         """
+        work = self.begin_hash(revision)
+        work.step(None)
+        return work.checksum, work.compact_revision, work.revision
+
+    def begin_hash(self, revision: int) -> HashWork:
+        """Returns the work of hashing, to be done in steps. Raises COMPACTED, FUTURE_REVISION."""
         if 0 < revision < self._compact_revision:
             raise COMPACTED.fresh()
         if revision > self._revision:
             raise FUTURE_REVISION.fresh()
-        revision = revision or self._revision
-        checksum = hash_revisions(self._store, self._index, revision, self._compact_revision)
-        return checksum, self._compact_revision, revision
+        return HashWork(self._store, self._index, revision or self._revision, self._compact_revision)
+
+    def pair_before(self, key: bytes, revision: int) -> bytes | None:
+        """Returns the key's serialized pair just before `revision`.
+
+        None when it did not exist then, or when that revision has been compacted.
+        """
+        if revision - 1 < self._compact_revision:
+            return None
+        place = self._index.at(key, revision - 1)
+        return None if place is None else self._pair_at(place)
+
+    def history(self, first: int, last: int) -> Iterator[tuple[int, Change]]:
+        """Yields the changes of the revisions from `first` to `last` with their revisions, in order.
+
+        `first` must not be below the last compaction, or changes are missing. A write ends the
+        iterator's validity.
+        """
+        for place, pair in self._store.scan(Bucket.KEY, revision_key(first), revision_key(last + 1)):
+            yield main_of(place), Change(key_of(pair), pair, is_tombstone(place))
 
     # Writing ----------------------------------------------------------------------------------
     def put(self, request: PutRequest) -> PutResult:
@@ -292,7 +313,7 @@ class Keyspace:
 
     def _check_lease(self, request: PutRequest) -> None:
         lease = request.lease
-        if lease and (self._leases is None or not self._leases.exists(lease)):
+        if lease and not self.leases.exists(lease):
             raise LEASE_NOT_FOUND.fresh()
 
     def _check_previous(self, request: PutRequest) -> None:
@@ -372,18 +393,16 @@ class Keyspace:
 
     def _move_to_lease(self, key: bytes, lease: int) -> None:
         """Takes the key off the lease it hangs on, and hangs it on another (0: on none)."""
-        if self._leases is None:
-            return
         old = self._lease_of.get(key, 0)
         if old == lease:
             return
         if old:
             del self._lease_of[key]
-            self._leases.detach(old, key)
+            self.leases.detach(old, key)
         # A pair read from the store, or kept by ignore_lease, may name a lease that is gone.
-        if lease and self._leases.exists(lease):
+        if lease and self.leases.exists(lease):
             self._lease_of[key] = lease
-            self._leases.attach(lease, key)
+            self.leases.attach(lease, key)
 
     def _commit(self, changes: list[Change]) -> None:
         """Ends a write: from here on reads see it."""

@@ -51,3 +51,19 @@ class CompactionResult(NamedTuple):
     """Answer to a Compact."""
 
     revision: int
+
+
+class LeaseGrantResult(NamedTuple):
+    """Answer to a LeaseGrant."""
+
+    revision: int
+    lease_id: int
+    ttl_seconds: int
+
+
+class LeaseTimes(NamedTuple):
+    """What the leader knows of a lease that exists."""
+
+    granted_ttl_seconds: int
+    remaining_ttl_seconds: int  # whole seconds, the rest cut off
+    keys: Sequence[bytes]  # in key order, if asked for

@@ -70,6 +70,20 @@ def handle_timeout_now(node: Node, message: Message) -> None:
         campaign(node, transfer=True)
 
 
+def leader_disconnected(node: Node) -> None:
+    """The leader's process has ended, most likely: waiting out the timeout would find nothing more.
+
+    Everybody who noticed takes the leader for silent, which lets them grant each other's
+    pre-votes; still at times drawn apart. A sign of life of the leader puts all back.
+    """
+    if node.role != Role.FOLLOWER or node.leader == NO_MEMBER:
+        return
+    ticks = node.settings.election_ticks
+    node.leader_gone = True
+    node.election_elapsed = max(node.election_elapsed, ticks)
+    node.election_timeout = node.election_elapsed + 1 + node.random.randrange(max(1, ticks // 3))
+
+
 def _become_candidate(node: Node) -> None:
     node.term += 1
     node.vote = node.member_id
@@ -78,7 +92,7 @@ def _become_candidate(node: Node) -> None:
 
 def _start(node: Node, role: str, term: int) -> None:
     pre_vote = role == Role.PRE_CANDIDATE
-    reason = "transfer" if node.campaign_is_transfer else "timeout"
+    reason = "transfer" if node.campaign_is_transfer else "disconnected" if node.leader_gone else "timeout"
     node.observe(ElectionStarted(term, pre_vote, node.ticks - node.leader_heard_at, reason))
     node.role = role
     node.campaign_term = term

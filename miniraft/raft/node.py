@@ -46,6 +46,7 @@ class Reads:
     waiting: list[ReadRequest] = field(default_factory=list)  # no round was started for them yet
     rounds: list[ReadRound] = field(default_factory=list)  # started, oldest first
     newest_round: int = 0  # never used twice while this member runs
+    heartbeats_due: bool = False  # the newest round's, to as few members as make a majority
     forwarded: dict[int, int] = field(default_factory=dict)  # context -> tick it was sent at, oldest first
 
 
@@ -77,6 +78,7 @@ class Node:
     election_elapsed: int = 0  # since a sign of life of the leader; for a leader, since it checked its quorum
     election_timeout: int = 0
     leader_heard_at: int = 0  # the tick of a leader's last sign of life
+    leader_gone: bool = False  # its connection closed since
     heartbeat_elapsed: int = 0
 
     # Candidacy

@@ -15,7 +15,7 @@ class ElectionStarted(NamedTuple):
     term: int  # the term it campaigns for
     pre_vote: bool
     ticks_without_leader: int
-    reason: str  # "timeout" or "transfer"
+    reason: str  # "timeout", "transfer" or "disconnected" (the leader's connection closed)
 
 
 class VoteCast(NamedTuple):

@@ -44,6 +44,7 @@ class Progress:
         "paused",
         "pending_snapshot",
         "read_round",
+        "read_round_helped",
         "recently_active",
         "state",
     )
@@ -58,6 +59,7 @@ class Progress:
         self.pending_snapshot = 0  # snapshot: the index it brings the follower to
         self.recently_active = False  # answered since the last quorum check
         self.read_round = 0  # the newest read-index round it has confirmed
+        self.read_round_helped = 0  # the newest one that still waited for its answer
         self.inflight_bytes = 0
         self._inflight: deque[tuple[int, int]] = deque()  # (last index, bytes) of APPENDs with entries
         self._max_appends = max_appends

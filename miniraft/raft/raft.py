@@ -275,11 +275,18 @@ class Raft(RaftCore):
         """Messages to this member were lost: probe it instead of streaming to it."""
         node = self._node
         progress = node.progress.get(member_id)
+        if progress is not None:
+            read_index.messages_lost(node, member_id)
         if progress is not None and progress.state == "replicate":
             progress.become_probe()
             node.append_due = True
         elif member_id == node.leader:
             read_index.fail_forwarded(node)
+
+    def report_disconnected(self, member_id: int) -> None:
+        """This member's end of the connection closed: its process has ended, most likely."""
+        if member_id == self._node.leader:
+            election.leader_disconnected(self._node)
 
     def report_snapshot(self, member_id: int, succeeded: bool) -> None:
         """A snapshot transfer to this member ended."""

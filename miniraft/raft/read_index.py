@@ -5,6 +5,12 @@ and tells that index; the reader waits until it has applied it. All requests tha
 the last Ready share a round. Rounds are numbered: a member that answers round n after round
 n-1 has confirmed both, so the newest round that a majority has answered is a quorum count like
 the commit index.
+
+A round that is alone asks only as many followers as a majority needs, those that answered in
+time last: each one more is work for nobody. Every follower gets the heartbeats that come with
+time, those for a round that starts while another is open, and those sent when a connection
+breaks, and they confirm whatever is open: a follower that died delays one read, once, by at
+most a heartbeat interval.
 """
 
 from __future__ import annotations
@@ -13,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from miniraft.raft.message import Message, MessageKind
 from miniraft.raft.node import ReadRequest, ReadRound
-from miniraft.raft.quorum import agreed
+from miniraft.raft.quorum import agreed, majority
 from miniraft.raft.ready import ReadState
 from miniraft.raft.state import NO_MEMBER
 
@@ -46,12 +52,15 @@ def can_start_round(node: Node) -> bool:
 def start_round(node: Node) -> None:
     """Starts one round for all that wait. Its heartbeats go out with the next Ready."""
     reads = node.reads
+    is_alone = not reads.rounds
     reads.newest_round += 1
     reads.rounds.append(ReadRound(reads.newest_round, node.log.committed, reads.waiting))
     reads.waiting = []
     confirm(node)  # alone, this member is a majority
-    if reads.rounds:
-        node.heartbeat_due = True
+    if reads.rounds and is_alone:
+        reads.heartbeats_due = True
+    elif reads.rounds:
+        node.heartbeat_due = True  # the followers asked before take their time: ask all
 
 
 def heartbeat_context(node: Node) -> int:
@@ -59,11 +68,29 @@ def heartbeat_context(node: Node) -> int:
     return node.reads.newest_round if node.reads.rounds else 0
 
 
+def members_to_ask(node: Node) -> list[int]:
+    """Returns as many voters as make a majority with this member, those that helped last first."""
+    voters, progress = node.membership.voters, node.progress
+    others = [voter for voter in voters if voter != node.member_id]
+    others.sort(key=lambda voter: (progress[voter].read_round_helped, progress[voter].match), reverse=True)
+    return others[: majority(len(voters)) - (node.member_id in voters)]
+
+
 def round_answered(node: Node, member_id: int, number: int) -> None:
     """Notes that a member followed this leader after round `number` began."""
-    if number > node.progress[member_id].read_round:
-        node.progress[member_id].read_round = number
+    progress, rounds = node.progress[member_id], node.reads.rounds
+    if number > progress.read_round:
+        progress.read_round = number
+        if rounds and rounds[0].number <= number:
+            progress.read_round_helped = number
         confirm(node)
+
+
+def messages_lost(node: Node, member_id: int) -> None:
+    """What was sent to a follower is lost: the others are asked instead, and at once."""
+    node.progress[member_id].read_round_helped = 0
+    if node.reads.rounds:
+        node.heartbeat_due = True
 
 
 def confirm(node: Node) -> None:

@@ -21,7 +21,7 @@ from miniraft.raft.quorum import agreed, majority
 from miniraft.raft.state import NO_MEMBER
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from miniraft.raft.node import Node
 
@@ -187,7 +187,7 @@ def advance_commit(node: Node) -> None:
 # Sending -----------------------------------------------------------------------------------
 def is_due(node: Node) -> bool:
     """Returns whether `send_due` would send anything."""
-    if node.heartbeat_due and node.progress:
+    if (node.heartbeat_due or node.reads.heartbeats_due) and node.progress:
         return True
     if not node.append_due:
         return False
@@ -198,8 +198,11 @@ def is_due(node: Node) -> bool:
 def send_due(node: Node) -> None:
     """Makes the messages that each follower is to get now."""
     if node.heartbeat_due:
-        node.heartbeat_due = False
-        _send_heartbeats(node)
+        node.heartbeat_due = node.reads.heartbeats_due = False
+        _send_heartbeats(node, node.progress)
+    elif node.reads.heartbeats_due:
+        node.reads.heartbeats_due = False
+        _send_heartbeats(node, read_index.members_to_ask(node))
     if node.append_due:
         node.append_due = False
         last_index, committed = node.log.last_index, node.log.committed
@@ -208,10 +211,10 @@ def send_due(node: Node) -> None:
                 _send_append(node, member_id, progress)
 
 
-def _send_heartbeats(node: Node) -> None:
+def _send_heartbeats(node: Node, receivers: Iterable[int]) -> None:
     context = read_index.heartbeat_context(node)
-    for member_id, progress in node.progress.items():
-        commit = min(progress.match, node.log.committed)  # beyond match its log may differ
+    for member_id in receivers:
+        commit = min(node.progress[member_id].match, node.log.committed)  # beyond match its log may differ
         node.send(
             Message(
                 MessageKind.HEARTBEAT,

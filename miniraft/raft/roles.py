@@ -55,6 +55,9 @@ def follow(node: Node, leader: int) -> None:
         if node.leader != NO_MEMBER:
             raise InvariantViolation(f"two leaders in term {node.term}: {node.leader} and {leader}")
         set_leader(node, leader)
+    if node.leader_gone:
+        node.restart_election_timer()
+    node.leader_gone = False
     node.election_elapsed = 0
     node.leader_heard_at = node.ticks
 
@@ -74,5 +77,5 @@ def _end_leadership(node: Node) -> None:
     read_index.fail_received(node)
     node.transfer = None
     node.progress.clear()
-    node.heartbeat_due = node.append_due = False
+    node.heartbeat_due = node.append_due = node.reads.heartbeats_due = False
     node.leader_heard_at = node.ticks

@@ -10,18 +10,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from miniraft.errors import EtcdError
-from miniraft.mvcc.results import CompactionResult  # noqa: TC001 (a NamedTuple evaluates its fields' types)
-from miniraft.pb.log_pb2 import ConfigChange, PublishMember, SetClusterVersion
-from miniraft.pb.rpc_pb2 import CompactionRequest, DeleteRangeRequest, PutRequest, TxnRequest
+from miniraft.errors import LEADER_CHANGED, LEASE_NOT_FOUND, NO_SPACE, EtcdError
+from miniraft.mvcc.results import CompactionResult, LeaseGrantResult
+from miniraft.pb.log_pb2 import ConfigChange, ProposalHeader, PublishMember, SetClusterVersion
+from miniraft.pb.rpc_pb2 import (
+    AlarmRequest,
+    CompactionRequest,
+    DeleteRangeRequest,
+    DowngradeInfo,
+    LeaseCheckpointRequest,
+    LeaseGrantRequest,
+    LeaseRevokeRequest,
+    PutRequest,
+    TxnRequest,
+)
+from miniraft.server.alarms import Alarm, Alarms, space_cost
+from miniraft.server.limits import Limits
+from miniraft.server.notes import AlarmChanged, DowngradeChanged, MembersChanged, Note, VersionAgreed
 from miniraft.server.proposal import RequestKind, decode_proposal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from miniraft.mvcc.interface import KeyspaceCore
+    from miniraft.mvcc.lessor import Lease
     from miniraft.mvcc.store import Store
     from miniraft.raft.entry import Entry
+    from miniraft.server.authorization import Authorization
     from miniraft.server.membership import Cluster
 
 
@@ -43,13 +58,33 @@ class Applied(NamedTuple):
     error: EtcdError | None
 
 
+# No request costs the quota more than so many times its own size: an empty put is some bytes.
+_MOST_COST_FOR_A_BYTE = 64
+
+
 class StateMachine:
     """Keyspace, membership and their store, behind `apply`: one entry in, one result out."""
 
-    def __init__(self, store: Store, keyspace: KeyspaceCore, cluster: Cluster) -> None:
+    def __init__(
+        self,
+        store: Store,
+        keyspace: KeyspaceCore,
+        cluster: Cluster,
+        authorization: Authorization,
+        limits: Limits | None = None,
+    ) -> None:
         self.cluster = cluster
+        self.alarms = Alarms(store)
+        self.notes: list[Note] = []  # since whoever reads it emptied it
+        self.out_of_space = False  # a write went beyond the quota; as `membership_changed`
+        limits = limits or Limits()
+        self._quota_bytes = limits.effective_quota_bytes
+        self._most_cost_bytes = _MOST_COST_FOR_A_BYTE * limits.max_request_bytes
+        self._is_restricted = False  # alarms or the quota have to be looked at for each entry
+        self.authorization = authorization
         self.membership_changed = False  # since whoever reads it last set it to False
         self.compaction_recorded = False  # likewise
+        self.lease_changes: list[Lease] = []  # granted or revoked, since whoever reads it emptied it
         self._put_from = PutRequest.FromString
         self.replace(store, keyspace)
 
@@ -57,23 +92,48 @@ class StateMachine:
         """A snapshot has taken the place of store and keyspace."""
         self.store = store
         self.keyspace = keyspace
+        self.authorization.leases = keyspace.leases
+        self.alarms.reload(store)
         self._handlers: dict[int, Callable[[bytes], Any]] = {
             RequestKind.PUT: self._put,
             RequestKind.DELETE_RANGE: self._delete_range,
             RequestKind.TXN: self._txn,
             RequestKind.COMPACT: self._compact,
+            RequestKind.LEASE_GRANT: self._lease_grant,
+            RequestKind.LEASE_REVOKE: self._lease_revoke,
+            RequestKind.LEASE_CHECKPOINT: self._lease_checkpoint,
             RequestKind.PUBLISH_MEMBER: self._publish_member,
             RequestKind.SET_CLUSTER_VERSION: self._set_cluster_version,
+            RequestKind.SET_DOWNGRADE: self._set_downgrade,
+            RequestKind.ALARM: self._alarm,
+            **self.authorization.handlers,
         }
+
+    def begin_batch(self) -> None:
+        """Entries are about to be applied. The store's size does not change until they are."""
+        is_near_quota = 0 <= self._quota_bytes <= self.store.size_bytes() + self._most_cost_bytes
+        self._is_restricted = self.alarms.any or is_near_quota
 
     def apply(self, entry: Entry) -> Applied:
         """Applies a NORMAL entry that is not empty. Raises ApplyError."""
         try:
-            request_id, kind, _header, request = decode_proposal(entry.data)
+            request_id, kind, header, request = decode_proposal(entry.data)
+            if header:
+                _check_term(header, entry.term)
+            if self._is_restricted:
+                self._check_alarms(kind, request)
+            if self.authorization.enabled:
+                self.authorization.check_proposal(kind, header, request)
             handler = self._handlers.get(kind)
             if handler is None:
-                _refuse_kind(kind)
-            return Applied(request_id, handler(request), None)
+                if kind != RequestKind.AUTHENTICATE:
+                    _refuse_kind(kind)
+                token = self.authorization.assign_token(entry.index, header, request)
+                return Applied(request_id, token, None)
+            result = handler(request)
+            if self._is_restricted:
+                self._check_space(kind, request)
+            return Applied(request_id, result, None)
         except EtcdError as error:
             return Applied(request_id, None, error)
         except Exception as error:
@@ -85,6 +145,7 @@ class StateMachine:
         A change that is accepted answers with the members as they are then. Raises ApplyError.
         """
         change = ConfigChange()
+        before = self.cluster.members()
         try:
             change.ParseFromString(entry.data)
             self.cluster.apply(self.store, change)
@@ -93,7 +154,23 @@ class StateMachine:
         except Exception as error:
             raise ApplyError(f"{_place(entry)} could not be applied: {error!r}") from error
         self.membership_changed = True
+        after = self.cluster.members()
+        about = [member for member in (*after, *before) if member.id == change.member_id]
+        self.notes.append(MembersChanged(change.kind, about[0], before, after))
         return change, Applied(change.request_id, self.cluster.members(), None)
+
+    def _check_alarms(self, kind: int, request: bytes) -> None:
+        refusal = self.alarms.refusal(kind, request)
+        if refusal is not None:
+            raise refusal.fresh()
+
+    def _check_space(self, kind: int, request: bytes) -> None:
+        """Tells a client that its write went beyond the quota. As in etcd the write stands: the
+        others may have had the room for it, and must not differ."""
+        cost = space_cost(kind, request)
+        if cost and 0 <= self._quota_bytes <= self.store.size_bytes() + cost:
+            self.out_of_space = True
+            raise NO_SPACE.fresh()
 
     def _put(self, request: bytes) -> Any:
         return self.keyspace.put(self._put_from(request))
@@ -110,12 +187,59 @@ class StateMachine:
         self.compaction_recorded = True
         return PhysicalCompaction(result) if message.physical else result
 
+    def _lease_grant(self, request: bytes) -> LeaseGrantResult:
+        message = LeaseGrantRequest.FromString(request)
+        lease = self.keyspace.leases.grant(message.ID, message.TTL)
+        self.lease_changes.append(lease)
+        return LeaseGrantResult(self.keyspace.revision, lease.id, lease.ttl_seconds)
+
+    def _lease_revoke(self, request: bytes) -> Any:
+        lease = self.keyspace.leases.find(LeaseRevokeRequest.FromString(request).ID)
+        if lease is None:
+            raise LEASE_NOT_FOUND.fresh()
+        result = self.keyspace.delete_keys(lease.keys)
+        self.keyspace.leases.remove(lease)
+        self.lease_changes.append(lease)
+        return result
+
+    def _lease_checkpoint(self, request: bytes) -> None:
+        checkpoint = self.keyspace.leases.checkpoint
+        for noted in LeaseCheckpointRequest.FromString(request).checkpoints:
+            checkpoint(noted.ID, noted.remaining_TTL)
+
     def _publish_member(self, request: bytes) -> None:
         if self.cluster.publish(self.store, PublishMember.FromString(request)):
             self.membership_changed = True
 
     def _set_cluster_version(self, request: bytes) -> None:
-        self.cluster.set_version(self.store, SetClusterVersion.FromString(request).version)
+        version = SetClusterVersion.FromString(request).version
+        if version != self.cluster.version:
+            self.notes.append(VersionAgreed(version))
+        self.cluster.set_version(self.store, version)
+
+    def _set_downgrade(self, request: bytes) -> None:
+        message = DowngradeInfo.FromString(request)
+        target = message.targetVersion if message.enabled else ""
+        if target != self.cluster.downgrade_target:
+            self.notes.append(DowngradeChanged(target))
+        self.cluster.set_downgrade(self.store, target)
+
+    def _alarm(self, request: bytes) -> Sequence[Alarm]:
+        before = set(self.alarms.all())
+        answer = self.alarms.apply(self.store, AlarmRequest.FromString(request))
+        for alarm in sorted(before ^ set(self.alarms.all())):
+            self.notes.append(AlarmChanged(alarm, is_raised=alarm not in before))
+        self._is_restricted = True  # in this batch; the next one sees for itself
+        return answer
+
+
+def _check_term(header: bytes, term: int) -> None:
+    """What the leader of one term decided has no effect in an entry of another.
+
+    Raises LEADER_CHANGED.
+    """
+    if ProposalHeader.FromString(header).leader_term not in (0, term):
+        raise LEADER_CHANGED.fresh()
 
 
 def _refuse_kind(kind: int) -> NoReturn:

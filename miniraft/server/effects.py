@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from miniraft.raft.message import Message
     from miniraft.raft.observation import Observation
     from miniraft.raft.state import HardState, SnapshotMetadata
+    from miniraft.server.notes import Note
 
 
 class Persist(NamedTuple):
@@ -53,6 +54,7 @@ class Effects:
       Until then the member applies nothing.
     - `compacted_index`, `compacted_snapshot`: append this snapshot record to the log; once it
       is synced, the log on disk may be purged behind it.
+    - `notes`: what an operator wants to know of; nothing needs to be done.
     - `membership_changed`: connections to peers are to be brought in line with `Member.cluster`.
     - `stop_reason`: the member cannot go on (removed from the cluster, corrupt entry): say
       it, stop, and begin no further commit of the store: it may hold half a change.
@@ -64,6 +66,7 @@ class Effects:
     messages_after_persist: list[Message] = field(default_factory=list)
     replies: list[Reply] = field(default_factory=list)
     observations: list[Observation] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
     install_snapshot: SnapshotMetadata | None = None
     compacted_index: int = 0  # 0: nothing new
     compacted_snapshot: SnapshotMetadata | None = None  # at `compacted_index`

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from miniraft.mvcc.interface import KeyspaceCore
     from miniraft.mvcc.store import Store
+    from miniraft.mvcc.watch.hub import WatchHub
     from miniraft.raft.interface import RaftCore
     from miniraft.raft.message import Message
     from miniraft.raft.state import SnapshotMetadata
@@ -29,6 +30,7 @@ class MemberCore(Protocol):
 
     raft: RaftCore
     keyspace: KeyspaceCore
+    watches: WatchHub  # the driver calls its `replay_step` while there is something to replay
     cluster_id: int
     member_id: int
 
@@ -56,6 +58,23 @@ class MemberCore(Protocol):
         Errors: TIMED_OUT, LEADER_CHANGED, NO_LEADER, SERVER_STOPPED.
         """
 
+    def grant_lease(self, handle: Any, lease_id: int, ttl_seconds: int, header: bytes, now_ms: int) -> None:
+        """A client wants a lease, with an id of the member's choice if it is 0; a write otherwise.
+
+        Answered with LeaseGrantResult. Errors: those of `propose`.
+        """
+
+    def renew_lease(self, handle: Any, lease_id: int, now_ms: int) -> None:
+        """A lease is to have its whole time again: asked of the leader, and not replicated.
+
+        Answered with LeaseTimes, or None when there is no such lease (any more: of one that has
+        ended the answer waits until it is revoked). Errors: NOT_PRIMARY_LESSOR (another member
+        has to be asked), LEADER_CHANGED, TIMED_OUT, SERVER_STOPPED.
+        """
+
+    def lease_time_to_live(self, handle: Any, lease_id: int, with_keys: bool, now_ms: int) -> None:
+        """How long a lease still has. Answers and errors are those of `renew_lease`."""
+
     def transfer_leadership(self, handle: Any, target: int, now_ms: int) -> None:
         """Answered when `target` leads. Errors: NOT_LEADER, BAD_LEADER_TRANSFEREE, TIMED_OUT."""
 
@@ -76,6 +95,9 @@ class MemberCore(Protocol):
 
     def report_unreachable(self, member_id: int) -> None:
         """Messages to this peer were lost."""
+
+    def report_disconnected(self, member_id: int) -> None:
+        """This peer closed its connection: its process has ended, most likely."""
 
     def report_snapshot_sent(self, member_id: int, succeeded: bool) -> None:
         """A snapshot transfer to this peer ended."""

@@ -10,22 +10,37 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from miniraft.errors import DEADLINE_EXCEEDED, REQUEST_TOO_LARGE, SERVER_STOPPED, TOO_MANY_REQUESTS
-from miniraft.pb.log_pb2 import ConfigChange
+from miniraft.errors import (
+    DEADLINE_EXCEEDED,
+    NOT_PRIMARY_LESSOR,
+    REQUEST_TOO_LARGE,
+    SERVER_STOPPED,
+    TOO_MANY_REQUESTS,
+)
+from miniraft.mvcc.watch.hub import WatchHub
+from miniraft.pb.log_pb2 import ConfigChange, ProposalHeader
+from miniraft.pb.rpc_pb2 import CompactionRequest, LeaseGrantRequest
 from miniraft.raft.entry import EntryKind
 from miniraft.raft.interface import ProposalDropped
 from miniraft.raft.invariant import InvariantViolation
 from miniraft.raft.state import ConfigChangeKind, SnapshotMetadata
+from miniraft.server.alarms import NOSPACE, alarm_name
 from miniraft.server.apply import ApplyError, PhysicalCompaction, StateMachine
+from miniraft.server.authorization import Authorization
+from miniraft.server.auto_compaction import auto_compaction
 from miniraft.server.buffer import ProposalBuffer
+from miniraft.server.change_retry import ChangeRetry
 from miniraft.server.compaction import CompactionWork
 from miniraft.server.connectivity import Connectivity
 from miniraft.server.effects import Effects, Persist, Reply
+from miniraft.server.farewell import Farewell
 from miniraft.server.housekeeping import Housekeeping
+from miniraft.server.lease_keeper import LeaseKeeper
 from miniraft.server.log_cut import LogCutter
 from miniraft.server.metastate import load_position, store_config, store_position
+from miniraft.server.notes import AlarmChanged, CompactionDue
 from miniraft.server.pending import NOBODY, PendingRequests
-from miniraft.server.proposal import encode_proposal
+from miniraft.server.proposal import RequestKind, encode_proposal
 from miniraft.server.reads import ReadRequests
 from miniraft.server.service import MemberInfo, MemberStatus
 from miniraft.server.transfer import LeadershipTransfers
@@ -39,14 +54,16 @@ if TYPE_CHECKING:
     from miniraft.raft.interface import RaftCore
     from miniraft.raft.message import Message
     from miniraft.raft.ready import Ready
+    from miniraft.server.alarms import Alarms
     from miniraft.server.apply import Applied
     from miniraft.server.config import MemberConfig
+    from miniraft.server.lease_counters import LeaseCounters
     from miniraft.server.membership import Cluster
+    from miniraft.server.notes import Note
 
 REMOVED = "the member has been permanently removed from the cluster"
-_TICKS_AFTER_REMOVAL = 10  # time to tell the others that its removal is committed (etcd: 1 s)
-_COMPACTION_SLICE_AT_TICK = 1000  # revisions; some milliseconds
 _COMPACTION_SLICE_AT_DRAIN = 50
+_LARGEST_LEASE_ID = (1 << 63) - 1  # of those a member derives; clients may choose negative ones
 _NO_LEADER_STATUS = "etcdserver: no leader"
 
 
@@ -81,7 +98,9 @@ class Member:
         self._limits = config.limits
         self._now_ms = 0
 
-        self._machine = StateMachine(store, keyspace, cluster)
+        self.authorization = Authorization(store, config.token_ttl_ms)
+        self._machine = StateMachine(store, keyspace, cluster, self.authorization, config.limits)
+        self.watches = WatchHub(keyspace)
         self._applied = position.index
         self._applied_term = position.term
         self._applied_config = position.config
@@ -92,17 +111,22 @@ class Member:
         timeout_ms = config.request_timeout_ms
         self._pending = PendingRequests(first_request_id, timeout_ms)
         self._buffer = ProposalBuffer()
+        self._change_retry = ChangeRetry(config.read_retry_ms, self._pending.is_waiting)
         self._reads = ReadRequests(self._pending.next_id, timeout_ms, config.read_retry_ms)
         self._transfers = LeadershipTransfers(timeout_ms)
         self._compaction = CompactionWork()
         self._housekeeping = Housekeeping(config)
+        self._auto_compaction = auto_compaction(
+            config.auto_compaction_period_ms, config.auto_compaction_revisions
+        )
         self._connectivity = Connectivity(config.election_timeout_ms)
+        self._lease_keeper = LeaseKeeper(config, self._pending.next_id, self._propose_in_term)
 
         self._leader = raft.leader
         self._dropped = False  # Raft took no proposals: no use in offering before something changed
         self._persist_sequence = 0  # of the last Persist handed out
         self._installing: SnapshotMetadata | None = None
-        self._ticks_to_live: int | None = None  # counts down once this member has been removed
+        self._farewell: Farewell | None = None  # once this member has been removed
         self._stopped = False
         self._effects = Effects()  # of the next drain
 
@@ -119,16 +143,19 @@ class Member:
         if self._stopped:
             return
         self._dropped = False
+        self.authorization.tokens.advance(now_ms)
         self.raft.tick()
         self._expire(now_ms)
         for kind, request in self._housekeeping.due(self.raft, self.cluster, now_ms):
-            request_id = self._pending.next_id()
-            self._buffer.add(request_id, encode_proposal(request_id, kind, request))
-        self._compact_keyspace(_COMPACTION_SLICE_AT_TICK)
-        if self._ticks_to_live is not None:
-            self._ticks_to_live -= 1
-            if self._ticks_to_live <= 0:
-                self._end(REMOVED)
+            self._propose_own(kind, request)
+        for request_id, change in self._change_retry.due(now_ms):
+            self._buffer.discard(request_id)
+            self._buffer.add_change(request_id, change)
+        self._compact_by_itself(now_ms)
+        self._lease_keeper.tick(now_ms, self._effects.replies)
+        self._compact_keyspace(self._config.compaction_batch_revisions)
+        if self._farewell is not None and self._farewell.is_over(self.raft.leader):
+            self._end(REMOVED)
 
     def receive(self, messages: Sequence[Message]) -> None:
         """Messages came in from peers."""
@@ -163,7 +190,9 @@ class Member:
             return
         message = ConfigChange.FromString(change)
         message.request_id = self._pending.add(handle, now_ms)
-        self._buffer.add_change(message.request_id, message.SerializeToString())
+        data = message.SerializeToString()
+        self._buffer.add_change(message.request_id, data)
+        self._change_retry.add(message, data, now_ms)
 
     def read_index(self, handle: Any, now_ms: int) -> None:
         """A linearizable read wants to start."""
@@ -172,6 +201,33 @@ class Member:
             self._effects.replies.append(Reply(handle, None, SERVER_STOPPED))
         else:
             self._reads.add(handle, now_ms)
+
+    def grant_lease(self, handle: Any, lease_id: int, ttl_seconds: int, header: bytes, now_ms: int) -> None:
+        """A client wants a lease; id 0: with an id of the member's choice."""
+        # What an entry says must not depend on settings of the member that applies it.
+        ttl_seconds = max(ttl_seconds, self._config.min_lease_ttl_seconds)
+        while not lease_id:
+            lease_id = self._pending.next_id() & _LARGEST_LEASE_ID
+        request = LeaseGrantRequest(TTL=ttl_seconds, ID=lease_id).SerializeToString()
+        self.propose(handle, RequestKind.LEASE_GRANT, request, header, now_ms)
+
+    def renew_lease(self, handle: Any, lease_id: int, now_ms: int) -> None:
+        """A lease is to have its whole time again."""
+        if self._may_ask_about_leases(handle, now_ms):
+            self._lease_keeper.ask(handle, lease_id, now_ms, renew=True)
+
+    def lease_time_to_live(self, handle: Any, lease_id: int, with_keys: bool, now_ms: int) -> None:
+        """How long a lease still has, and which keys."""
+        if self._may_ask_about_leases(handle, now_ms):
+            self._lease_keeper.ask(handle, lease_id, now_ms, renew=False, with_keys=with_keys)
+
+    def _may_ask_about_leases(self, handle: Any, now_ms: int) -> bool:
+        self._now_ms = now_ms
+        if not self._stopped and self.raft.leader == self.member_id:
+            return True
+        error = SERVER_STOPPED if self._stopped else NOT_PRIMARY_LESSOR
+        self._effects.replies.append(Reply(handle, None, error))
+        return False
 
     def transfer_leadership(self, handle: Any, target: int, now_ms: int) -> None:
         """Leadership is to go to `target`."""
@@ -216,7 +272,9 @@ class Member:
             raise ValueError(f"the snapshot is said to be at {metadata}, but its data is at {position}")
         self._installing = None
         self._machine.replace(store, keyspace)
+        self.watches.replace_keyspace(keyspace)
         self.cluster.reload(store)
+        self.authorization.load(store)
         self._applied, self._applied_term, self._applied_config = position
         self._cutter.restarted(position)
         self._compaction.recorded()
@@ -230,6 +288,11 @@ class Member:
             self._connectivity.messages_lost(member_id, self._now_ms)
             self.raft.report_unreachable(member_id)
 
+    def report_disconnected(self, member_id: int) -> None:
+        """This peer closed its connection: its process has ended, most likely."""
+        if not self._stopped:
+            self.raft.report_disconnected(member_id)
+
     def report_snapshot_sent(self, member_id: int, succeeded: bool) -> None:
         """A snapshot transfer to this peer ended."""
         if not self._stopped:
@@ -239,7 +302,8 @@ class Member:
         """Answers everything that still waits with SERVER_STOPPED."""
         self._stopped = True
         self._buffer.clear()
-        for waiting in (self._pending, self._reads, self._transfers, self._compaction):
+        waiters = (self._pending, self._reads, self._transfers, self._compaction, self._lease_keeper)
+        for waiting in waiters:
             self._effects.replies.extend(Reply(handle, None, SERVER_STOPPED) for handle in waiting.take_all())
 
     # Effects ----------------------------------------------------------------------------------
@@ -276,6 +340,7 @@ class Member:
                 self._dropped = True
         if self._reads:
             self._reads.ask(self.raft, self._now_ms)
+        self._lease_keeper.ask_raft(self.raft, self._now_ms)
 
     def _handle(self, ready: Ready) -> None:
         effects = self._effects
@@ -288,9 +353,27 @@ class Member:
             effects.persist_sequence = self._persist_sequence
         if ready.read_states:
             self._reads.answered(ready.read_states, self._now_ms)
+            self._lease_keeper.confirmed(ready.read_states, self._now_ms)
         if ready.committed:
             self._apply(ready.committed)
         self._reads.applied(self._applied, effects.replies)
+        self._keep_leases()
+
+    def _keep_leases(self) -> None:
+        raft, keeper = self.raft, self._lease_keeper
+        leads = raft.leader == self.member_id and raft.term == self._applied_term
+        replies = self._effects.replies
+        keeper.follow(raft.term if leads else 0, self._machine.keyspace.leases, self._now_ms, replies)
+        if leads:
+            keeper.answer(self._applied, self._now_ms, replies)
+            keeper.revoke_ended()
+
+    def _propose_in_term(self, kind: int, request: bytes, term: int) -> int:
+        """Proposes what this member decided as the leader of `term`: void in any other."""
+        request_id = self._pending.next_id()
+        header = ProposalHeader(leader_term=term).SerializeToString()
+        self._buffer.add(request_id, encode_proposal(request_id, kind, request, header))
+        return request_id
 
     def _persist(self, ready: Ready) -> None:
         """Adds a Ready to what this drain persists, as one record."""
@@ -316,6 +399,7 @@ class Member:
         if entries[0].index != self._applied + 1:
             raise ApplyError(f"entry {entries[0].index} was committed after {self._applied}: one is missing")
         apply, normal = self._machine.apply, EntryKind.NORMAL
+        self._machine.begin_batch()
         for entry in entries:
             if entry.term != self._applied_term:
                 self._applied_term = entry.term
@@ -333,6 +417,8 @@ class Member:
         request_id, result, error = applied
         handle = self._pending.take(request_id)
         if handle is NOBODY:
+            if self._lease_keeper.awaits_entries:
+                self._lease_keeper.applied(request_id, error, self._now_ms, self._effects.replies)
             return
         if type(result) is PhysicalCompaction:
             self._compaction.wait(handle, result.result)
@@ -344,13 +430,14 @@ class Member:
         # A change that was refused takes effect too, as one that changes nothing: Raft has to
         # learn that it is no longer under way.
         kind = change.kind if applied.error is None else ConfigChangeKind.UPDATE
+        led = self.raft.leader == self.member_id
         config = self.raft.apply_config_change(kind, change.member_id)
         if config != self._applied_config:
             self._applied_config = config
             store_config(self._machine.store, config)
             self._cutter.applied(entry.index, entry.term, config)
         if kind == ConfigChangeKind.REMOVE and change.member_id == self.member_id:
-            self._ticks_to_live = _TICKS_AFTER_REMOVAL
+            self._farewell = Farewell(led, self._config.raft.election_ticks)
         self._answer(applied)
 
     def _after_apply(self) -> None:
@@ -361,6 +448,34 @@ class Member:
         if machine.compaction_recorded:
             machine.compaction_recorded = False
             self._compaction.recorded()
+        if machine.lease_changes:
+            changes, machine.lease_changes = machine.lease_changes, []
+            self._lease_keeper.changed(changes, machine.keyspace.leases, self._now_ms, self._effects.replies)
+        if machine.out_of_space:
+            machine.out_of_space = False
+            self._housekeeping.alarm_wanted(NOSPACE)
+        if machine.notes:
+            self._note(machine.notes)
+            machine.notes = []
+
+    def _note(self, notes: list[Note]) -> None:
+        self._effects.notes += notes
+        for note in notes:
+            if isinstance(note, AlarmChanged) and note.is_raised and note.alarm.member_id == self.member_id:
+                self._housekeeping.alarm_raised(note.alarm.type)
+
+    def _compact_by_itself(self, now_ms: int) -> None:
+        keyspace, leads = self._machine.keyspace, self.raft.leader == self.member_id
+        revision = keyspace.revision
+        target = self._auto_compaction.due(now_ms, revision, keyspace.compact_revision, leads)
+        if target:
+            self._effects.notes.append(CompactionDue(target, revision))
+            self._propose_own(RequestKind.COMPACT, CompactionRequest(revision=target).SerializeToString())
+
+    def _propose_own(self, kind: int, request: bytes) -> None:
+        """Proposes something for which nobody waits."""
+        request_id = self._pending.next_id()
+        self._buffer.add(request_id, encode_proposal(request_id, kind, request))
 
     def _compact_keyspace(self, limit: int) -> None:
         if self._compaction.unfinished and self._installing is None:
@@ -397,6 +512,8 @@ class Member:
             self._connectivity.leader_found(self._now_ms)
         self._reads.leader_changed(leader, self._effects.replies)
         self._transfers.leader_changed(leader, self._effects.replies)
+        if leader != self.member_id:
+            self._lease_keeper.leader_lost(self._effects.replies)
 
     def _end(self, reason: str) -> None:
         self.stop()
@@ -439,13 +556,64 @@ class Member:
             db_size_bytes=store.size_bytes(),
             db_size_in_use_bytes=store.size_in_use_bytes(),
             is_learner=self.is_learner,
-            errors=() if raft.leader else (_NO_LEADER_STATUS,),
+            errors=self._errors(),
             pending_proposals=len(self._pending),
+            downgrade_target=self.cluster.downgrade_target,
         )
+
+    def _errors(self) -> tuple[str, ...]:
+        alarms = [
+            f"memberID:{alarm.member_id} alarm:{alarm_name(alarm.type)}"
+            for alarm in self._machine.alarms.all()
+        ]
+        return tuple(alarms if self.raft.leader else [_NO_LEADER_STATUS, *alarms])
+
+    @property
+    def alarms(self) -> Alarms:
+        """The alarms that stand."""
+        return self._machine.alarms
+
+    @property
+    def compaction_unfinished(self) -> bool:
+        """Whether a recorded compaction has left something to drop."""
+        return self._compaction.unfinished and self._installing is None
+
+    def compact_on(self, limit: int) -> None:
+        """Drops up to `limit` revisions that a recorded compaction no longer keeps.
+
+        A driver that calls this gets compactions done sooner than with the ticks alone.
+        """
+        if not self._stopped:
+            self._compact_keyspace(limit)
+
+    def common_version_found(self, version: str) -> None:
+        """All members are known to understand this version: the leader has them agree on it."""
+        self._housekeeping.common_version = version
+
+    def raise_alarm(self, alarm: int) -> None:
+        """Has this member propose an alarm of its own, again and again until it stands."""
+        self._housekeeping.alarm_wanted(alarm)
 
     def members(self) -> Sequence[MemberInfo]:
         """The members in ascending id."""
         return self.cluster.members()
+
+    def leases(self) -> Sequence[int]:
+        """The ids of all leases: on the leader the one that ends first in front."""
+        leases = self._lease_keeper.times()
+        if leases is None:
+            leases = sorted(self._machine.keyspace.leases, key=lambda lease: (lease.seconds_left, lease.id))
+        return [lease.id for lease in leases]
+
+    @property
+    def request_timeout_ms(self) -> int:
+        """How long a request may take."""
+        return self._config.request_timeout_ms
+
+    @property
+    def lease_counters(self) -> LeaseCounters:
+        """What became of leases here."""
+        return self._lease_keeper.counters
 
 
 def _joined(before: Sequence[Entry], entries: Sequence[Entry]) -> Sequence[Entry]:

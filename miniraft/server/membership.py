@@ -15,6 +15,7 @@ from miniraft.errors import (
     LEARNERS_ONLY_PROMOTED,
     MEMBER_ID_EXISTS,
     MEMBER_NOT_FOUND,
+    NOT_ENOUGH_STARTED,
     PEER_URLS_EXIST,
     TOO_MANY_LEARNERS,
 )
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 DEFAULT_MAX_LEARNERS = 1
 _VERSION_KEY = b"clusterVersion"
+_DOWNGRADE_KEY = b"downgrade"
 _REMOVED_VALUE = b"removed"
 
 
@@ -46,6 +48,7 @@ class Cluster:
         self._members: dict[int, MemberInfo] = {}
         self._removed: set[int] = set()
         self._version = ""
+        self._downgrade_target = ""
         self.reload(store)
 
     def reload(self, store: Store) -> None:
@@ -54,6 +57,7 @@ class Cluster:
         self._members = {member.id: member for member in members}
         self._removed = {int(key, 16) for key, _ in store.scan(Bucket.MEMBERS_REMOVED)}
         self._version = (store.get(Bucket.CLUSTER, _VERSION_KEY) or b"").decode()
+        self._downgrade_target = _decode_downgrade(store.get(Bucket.CLUSTER, _DOWNGRADE_KEY))
         self._sort()
 
     def assume(self, members: Iterable[MemberInfo]) -> None:
@@ -72,6 +76,11 @@ class Cluster:
     def version(self) -> str:
         """The version all members agreed on, empty while undecided."""
         return self._version
+
+    @property
+    def downgrade_target(self) -> str:
+        """The version that the cluster is being downgraded to, empty when it is not."""
+        return self._downgrade_target
 
     def members(self) -> Sequence[MemberInfo]:
         """Returns the members in ascending id."""
@@ -103,6 +112,8 @@ class Cluster:
             raise LEARNERS_ONLY_PROMOTED.fresh()
         if change.kind == ConfigChangeKind.UPDATE:
             self._check_peer_urls(change)
+        if change.kind == ConfigChangeKind.REMOVE and self._is_last_voter(member):
+            raise NOT_ENOUGH_STARTED.fresh()  # nobody would be left to decide anything
 
     # Changes ------------------------------------------------------------------------------
     def apply(self, store: Store, change: ConfigChange) -> None:
@@ -133,7 +144,11 @@ class Cluster:
         member = self._members.get(published.member_id)
         if member is None:
             return False
-        changed = member._replace(name=published.name, client_urls=tuple(published.client_urls))
+        changed = member._replace(
+            name=published.name,
+            client_urls=tuple(published.client_urls),
+            life=published.life or member.life,
+        )
         if changed == member:
             return False
         self._write(store, changed)
@@ -143,6 +158,12 @@ class Cluster:
         """Records the version that all members understand."""
         store.put(Bucket.CLUSTER, _VERSION_KEY, version.encode())
         self._version = version
+
+    def set_downgrade(self, store: Store, target: str) -> None:
+        """Records the version that the cluster is being downgraded to; empty: it is not."""
+        fields = {"target-version": target, "enabled": bool(target)}
+        store.put(Bucket.CLUSTER, _DOWNGRADE_KEY, json.dumps(fields, separators=(",", ":")).encode())
+        self._downgrade_target = target
 
     # Inner --------------------------------------------------------------------------------
     def _sort(self) -> None:
@@ -156,6 +177,9 @@ class Cluster:
             learners = sum(member.is_learner for member in self._members.values())
             if learners >= self._max_learners:
                 raise TOO_MANY_LEARNERS.fresh()
+
+    def _is_last_voter(self, member: MemberInfo) -> bool:
+        return not member.is_learner and sum(not other.is_learner for other in self._sorted_members) == 1
 
     def _check_peer_urls(self, change: ConfigChange) -> None:
         urls = set(change.peer_urls)
@@ -177,6 +201,16 @@ class Cluster:
         self._sort()
 
 
+def _decode_downgrade(value: bytes | None) -> str:
+    if not value:
+        return ""
+    try:
+        fields = json.loads(value)
+        return str(fields.get("target-version") or "") if fields.get("enabled") else ""
+    except (AttributeError, ValueError) as error:
+        raise ValueError(f"the downgrade in the store cannot be read ({error}): {value[:200]!r}") from error
+
+
 def config_of(members: Iterable[MemberInfo]) -> ConfigState:
     """Returns the Raft configuration in which exactly these members take part."""
     listed = sorted(members)
@@ -195,6 +229,8 @@ def write_member(store: Store, member: MemberInfo) -> None:
         fields["name"] = member.name
     if member.client_urls:
         fields["clientURLs"] = list(member.client_urls)
+    if member.life:
+        fields["life"] = member.life  # not etcd's, which passes it over
     encoded = json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode()
     store.put(Bucket.MEMBERS, format_id(member.id).encode(), encoded)
 
@@ -209,6 +245,7 @@ def decode_member(value: bytes) -> MemberInfo:
             tuple(fields.get("peerURLs") or ()),
             tuple(fields.get("clientURLs") or ()),
             bool(fields.get("isLearner", False)),
+            int(fields.get("life", 0)),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"a member in the store cannot be read ({error!r}): {value[:200]!r}") from error

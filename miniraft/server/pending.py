@@ -56,6 +56,10 @@ class PendingRequests:
         self._started.append((now_ms, request_id))
         return request_id
 
+    def is_waiting(self, request_id: int) -> bool:
+        """Whether somebody waits for this request."""
+        return request_id in self._waiting
+
     def take(self, request_id: int) -> Any:
         """Returns who waits for this request, and that is over then; NOBODY when none does."""
         return self._waiting.pop(request_id, NOBODY)

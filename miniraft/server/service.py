@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from miniraft.mvcc.results import RangeResult, TxnResult
+    from miniraft.auth.caller import Caller
+    from miniraft.mvcc.results import LeaseGrantResult, LeaseTimes, RangeResult, TxnResult
+    from miniraft.mvcc.watch.hub import WatchHub
     from miniraft.pb.rpc_pb2 import RangeRequest, TxnRequest
+    from miniraft.server.administration import Administration
+    from miniraft.server.authorization import Authorization
     from miniraft.server.limits import Limits
 
 
@@ -25,6 +29,7 @@ class MemberInfo(NamedTuple):
     peer_urls: tuple[str, ...]
     client_urls: tuple[str, ...]
     is_learner: bool
+    life: int = 0  # drawn when it began without data, 0 if that is not known; see `PublishMember`
 
 
 class MemberStatus(NamedTuple):
@@ -37,8 +42,33 @@ class MemberStatus(NamedTuple):
     db_size_bytes: int
     db_size_in_use_bytes: int
     is_learner: bool
-    errors: tuple[str, ...]
+    errors: tuple[str, ...]  # no leader, and the alarms, as Status shows them
     pending_proposals: int
+    downgrade_target: str = ""  # empty: no downgrade is under way
+
+
+class Credentials(Protocol):
+    """How users prove who they are: passwords, tokens, certificates."""
+
+    accepts_certificates: bool  # whether the common name of a client's certificate is a user's name
+
+    async def identify(self, token: bytes) -> Caller:
+        """Returns whose token it is, and lets it live on. Raises INVALID_AUTH_TOKEN."""
+
+    def signed_token(self, caller: Caller) -> str | None:
+        """Returns a token that needs no replication; None where tokens are given out at apply.
+
+        Raises VERIFY_ONLY_KEY, and AUTH_FAILED where there are no tokens at all.
+        """
+
+    def token_letters(self) -> str:
+        """Returns fresh random letters for a token that is given out at apply."""
+
+    async def hash_password(self, password: str) -> bytes:
+        """Returns a bcrypt hash. Raises PASSWORD_TOO_LONG, TOO_MANY_REQUESTS."""
+
+    async def is_password(self, password: str, password_hash: bytes) -> bool:
+        """Whether a password is the one hashed. Raises TOO_MANY_REQUESTS."""
 
 
 class Service(Protocol):
@@ -47,6 +77,12 @@ class Service(Protocol):
     cluster_id: int
     member_id: int
     limits: Limits
+    authorization: Authorization  # lives as long as the service
+    administration: Administration
+
+    @property
+    def credentials(self) -> Credentials:
+        """How users prove who they are."""
 
     @property
     def term(self) -> int:
@@ -86,6 +122,36 @@ class Service(Protocol):
 
     def hash_kv(self, revision: int) -> tuple[int, int, int]:
         """Returns (hash, compact revision or -1, revision hashed). Raises EtcdError."""
+
+    @property
+    def watches(self) -> WatchHub:
+        """The watches on the keyspace. History is replayed to them without further ado."""
+
+    def call_when_leaderless(self, callback: Callable[[], None]) -> None:
+        """Has `callback` called when no leader was known for three election timeouts, each time."""
+
+    def grant_lease(
+        self, lease_id: int, ttl_seconds: int, header: bytes = b""
+    ) -> asyncio.Future[LeaseGrantResult]:
+        """Replicates a lease; one that is shorter than etcd's shortest is made longer.
+
+        `lease_id` 0: the member chooses one. Fails as `propose` does.
+        """
+
+    async def renew_lease(self, lease_id: int) -> LeaseTimes | None:
+        """Has the leader give a lease its whole time again; None: there is no such lease (any more).
+
+        Waits until a lease that has ended is revoked. Raises NO_LEADER, TIMED_OUT, SERVER_STOPPED.
+        """
+
+    async def lease_time_to_live(self, lease_id: int, *, with_keys: bool) -> LeaseTimes | None:
+        """Asks the leader how long a lease still has; None: there is no such lease.
+
+        Raises NO_LEADER, TIMED_OUT, SERVER_STOPPED.
+        """
+
+    def leases(self) -> Sequence[int]:
+        """Returns the ids of all leases as known here; on the leader the one that ends first in front."""
 
     def status(self) -> MemberStatus:
         """Returns the current figures."""

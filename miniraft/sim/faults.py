@@ -51,6 +51,7 @@ class Faults:
             (options.partition_rate, self._cut_off),
             (options.disk_full_rate, self._fill_disk),
             (options.transfer_rate, self._transfer),
+            (options.disconnect_rate, self._disconnect),
         ):
             if rate > 0:
                 self._plan(rate, fault)
@@ -167,3 +168,11 @@ class Faults:
             target = self._random.choice(self._servers)
             leader = self._random.choice(leaders)
             leader.ask(lambda member, now_ms: member.raft.transfer_leadership(target.member_id))  # noqa: ARG005
+
+    def _disconnect(self) -> None:
+        """A connection breaks though both ends are well."""
+        if len(self._servers) < 2:
+            return
+        one, other = self._random.sample(list(self._servers), 2)
+        self._trace.tell(_WHO, f"the connection of {one.name} to {other.name} breaks")
+        self._network.close(one.member_id, to=other.member_id)

@@ -9,7 +9,14 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 
-from miniraft.pb.rpc_pb2 import DeleteRangeRequest, PutRequest, TxnRequest
+from miniraft.pb.log_pb2 import ProposalHeader
+from miniraft.pb.rpc_pb2 import (
+    DeleteRangeRequest,
+    LeaseGrantRequest,
+    LeaseRevokeRequest,
+    PutRequest,
+    TxnRequest,
+)
 from miniraft.raft.entry import EntryKind
 from miniraft.server.proposal import RequestKind, decode_proposal
 from miniraft.sim.violation import Violation
@@ -28,7 +35,8 @@ class Version(NamedTuple):
 
 
 class Model:
-    """Invariant: revisions begin at 2 and each is the change of exactly one key."""
+    """Invariant: revisions begin at 2, and each is the change of exactly one key, or the end of a
+    lease, of which `changes` knows nothing."""
 
     def __init__(self) -> None:
         self.revision = 1
@@ -36,6 +44,7 @@ class Model:
         self.values: dict[bytes, int] = {}  # value -> the revision that put it
         self._versions: dict[bytes, list[Version]] = {}
         self._request_ids: set[int] = set()
+        self._leases: dict[int, set[bytes]] = {}  # the keys on each
 
     def apply_all(self, entries: Iterable[Entry]) -> None:
         """Applies the committed log, from its beginning."""
@@ -55,15 +64,20 @@ class Model:
         return {key: value for key, value in newest.items() if value is not None}
 
     def _apply(self, entry: Entry) -> None:
-        request_id, kind, _, request = decode_proposal(entry.data)
+        request_id, kind, header, request = decode_proposal(entry.data)
         if request_id in self._request_ids:
             raise Violation(
                 f"request {request_id} is in the log twice, the second time at entry {entry.index}"
             )
         self._request_ids.add(request_id)
+        if ProposalHeader.FromString(header).leader_term not in (0, entry.term):
+            return  # what a leader decided before another one took over
         if kind == RequestKind.PUT:
-            put = PutRequest.FromString(request)
-            self._change(put.key, put.value)
+            self._put(PutRequest.FromString(request))
+        elif kind == RequestKind.LEASE_GRANT:
+            self._leases.setdefault(LeaseGrantRequest.FromString(request).ID, set())
+        elif kind == RequestKind.LEASE_REVOKE:
+            self._end_lease(LeaseRevokeRequest.FromString(request).ID)
         elif kind == RequestKind.DELETE_RANGE:
             self._delete(DeleteRangeRequest.FromString(request).key)
         elif kind == RequestKind.TXN:
@@ -74,6 +88,20 @@ class Model:
             if found == compare.mod_revision:
                 put = txn.success[0].request_put
                 self._change(put.key, put.value)
+
+    def _put(self, put: PutRequest) -> None:
+        if put.lease and put.lease not in self._leases:
+            return  # refused
+        self._change(put.key, put.value)
+        if put.lease:
+            self._leases[put.lease].add(put.key)
+
+    def _end_lease(self, lease_id: int) -> None:
+        keys = self._leases.pop(lease_id, set())
+        if keys:
+            self.revision += 1
+            for key in keys:
+                self._versions[key].append(Version(self.revision, None))
 
     def _delete(self, key: bytes) -> None:
         if self.at(key, self.revision).value is not None:

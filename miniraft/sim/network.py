@@ -7,6 +7,7 @@ request into the log twice. The transport between real members delivers at most 
 from __future__ import annotations
 
 from copy import copy
+from functools import partial
 from typing import TYPE_CHECKING
 
 from miniraft.raft.message import MessageKind
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     Deliver = Callable[[Message, MemoryStore | None], bool]  # returns whether somebody was there
     Ended = Callable[[bool], None]
+    Closed = Callable[[int], None]
 
 _SLOW_FACTOR = 10
 _SNAPSHOT_FACTOR = 20
@@ -37,12 +39,20 @@ class Network:
         self._random = random
         self._options = options
         self._receivers: dict[int, Deliver] = {}
+        self._listeners: dict[int, Closed] = {}
         self._cut: set[tuple[int, int]] = set()  # (sender, receiver)
         self.calm = False  # nothing is lost or repeated any more
 
-    def attach(self, member_id: int, deliver: Deliver) -> None:
-        """Messages to `member_id` go to `deliver`."""
+    def attach(self, member_id: int, deliver: Deliver, closed: Closed) -> None:
+        """Messages to `member_id` go to `deliver`; `closed` hears whose connection to it ended."""
         self._receivers[member_id] = deliver
+        self._listeners[member_id] = closed
+
+    def close(self, member_id: int, to: int | None = None) -> None:
+        """The connections of `member_id` (to one member) close; over a cut link nobody notices."""
+        for other, closed in self._listeners.items():
+            if other != member_id and to in (None, other) and (member_id, other) not in self._cut:
+                self._scheduler.after(self._delay(), partial(closed, member_id))
 
     def cut(self, sender: int, receiver: int) -> None:
         """From now on nothing gets from `sender` to `receiver`, what is under way included."""

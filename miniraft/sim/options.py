@@ -36,6 +36,7 @@ class Options:
     # Clients
     clients: int = 6
     keys: int = 5
+    lease_clients: int = 3
     think_us: tuple[int, int] = (1_000, 30_000)  # between two requests of one client
     # Faults, a second
     crash_rate: float = 0.15
@@ -45,6 +46,7 @@ class Options:
     partition_rate: float = 0.2
     disk_full_rate: float = 0.03
     transfer_rate: float = 0.1
+    disconnect_rate: float = 0.1
     crash_in_install_share: float = 0.3  # of snapshot installations, between log and store
     fault_ms: tuple[int, int] = (50, 4_000)  # how long one lasts
 
@@ -89,5 +91,6 @@ def draw_options(random: Random, nodes: int | None = None, safety_ms: int | None
         partition_rate=sometimes(0.4),
         disk_full_rate=sometimes(0.06, 0.3),
         transfer_rate=sometimes(0.2),
+        disconnect_rate=sometimes(0.5),
     )
     return replace(drawn, nodes=nodes or drawn.nodes, safety_ms=safety_ms or drawn.safety_ms)

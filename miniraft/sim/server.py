@@ -119,7 +119,7 @@ class SimServer:
         self._received: dict[SnapshotMetadata, MemoryStore] = {}
         self._writer: LogWriter | None = None
         self._volatile = _Volatile()
-        world.network.attach(self.member_id, self._arrive)
+        world.network.attach(self.member_id, self._arrive, self._peer_closed)
 
     @property
     def running(self) -> bool:
@@ -192,6 +192,8 @@ class SimServer:
         self._volatile = _Volatile()
         if power:
             self.disk.lose_power()
+        else:
+            self._world.network.close(self.member_id)  # without power nobody is left to say so
         for watcher in self._world.watchers:
             watcher.crashed(self)
 
@@ -258,6 +260,14 @@ class SimServer:
 
         self._later(0, receive)
         return True
+
+    def _peer_closed(self, member_id: int) -> None:
+        def report() -> None:
+            if self.member is not None:
+                self.member.report_disconnected(member_id)
+                self._wake()
+
+        self._later(0, report)
 
     def _tick(self) -> None:
         if self.member is not None:
@@ -360,7 +370,11 @@ class SimServer:
         self._later(delay_us, partial(self._install, snapshot))
         calm = self._world.network.calm
         if not calm and self._random.random() < self._world.options.crash_in_install_share:
-            self._later(delay_us // 2, partial(self.crash, power=True, reason="fault while installing"))
+            self._later(delay_us // 2, self._crash_while_installing)
+
+    def _crash_while_installing(self) -> None:
+        if not self._world.network.calm:  # the time of faults may have ended meanwhile
+            self.crash(power=True, reason="fault while installing")
 
     def log_failed(self, error: OSError) -> None:
         """See LogOwner. A member whose log fails stops."""

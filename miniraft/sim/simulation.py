@@ -9,6 +9,8 @@ from miniraft.pb.kv_pb2 import KeyValue
 from miniraft.pb.rpc_pb2 import RangeRequest
 from miniraft.sim.client_checker import ClientChecker
 from miniraft.sim.faults import Faults
+from miniraft.sim.lease_checker import LeaseChecker
+from miniraft.sim.lease_clients import LeaseClients
 from miniraft.sim.log_checker import LogChecker
 from miniraft.sim.model import Model
 from miniraft.sim.network import Network
@@ -52,7 +54,15 @@ class Simulation:
         self.workload = Workload(
             self.scheduler, Random(f"{seed} clients"), self.options, self.servers, self.clients
         )
-        watchers += [self.logs, self.workload]
+        self.leases = LeaseChecker(self.scheduler, self.logs, self.options.clock_drift)
+        self.lease_clients = LeaseClients(
+            self.scheduler,
+            Random(f"{seed} leases"),
+            self.servers,
+            self.leases,
+            self.options.lease_clients,
+        )
+        watchers += [self.logs, self.leases, self.workload, self.lease_clients]
         self.faults = Faults(
             self.scheduler, Random(f"{seed} faults"), self.options, self.servers, self.network, self.trace
         )
@@ -63,6 +73,7 @@ class Simulation:
             server.start()
         self._check_hashes()
         self.workload.start()
+        self.lease_clients.start()
         self.faults.start()
         self.scheduler.run_until(self.options.safety_ms * 1000)
         self.faults.heal()
@@ -71,8 +82,8 @@ class Simulation:
 
     # Liveness ---------------------------------------------------------------------------------
     def _settle(self) -> None:
-        """Without faults there is soon a leader, every server serves, and all become equal."""
-        self.workload.stopped = True
+        """Without faults there is soon a leader, every server serves, leases end, and all become equal."""
+        self.workload.stopped = self.lease_clients.stopped = True
         unserved = {(server.name, kind) for server in self.servers for kind in _PROBES}
         limit_us = self.scheduler.now_us + _SETTLE_LIMIT_US
 
@@ -89,11 +100,12 @@ class Simulation:
         by_name = {server.name: server for server in self.servers}
         for name, kind in sorted(unserved):
             probe(name, kind)
-        while unserved or not self._all_equal():
+        while unserved or self.leases.alive or not self._all_equal():
             if self.scheduler.now_us >= limit_us:
                 raise Violation(
                     f"liveness: {_SETTLE_LIMIT_US // 1_000_000} s after all faults ended,"
-                    f" not served: {sorted(unserved) or 'nobody'}; {self._standing()}"
+                    f" not served: {sorted(unserved) or 'nobody'}; leases that have not ended:"
+                    f" {self.leases.alive or 'none'}; {self._standing()}"
                 )
             self.scheduler.run_until(self.scheduler.now_us + _SETTLE_STEP_US)
 

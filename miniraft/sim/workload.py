@@ -93,7 +93,9 @@ class Workload:
 
     def replied(self, server: SimServer, reply: Reply) -> None:
         """An answer: a read is done with it only now, locally."""
-        operation: Operation = reply.handle
+        operation = reply.handle
+        if not isinstance(operation, Operation):
+            return  # a client with a lease asked
         result, error = reply.result, reply.error
         if operation.kind == OperationKind.GET and error is None and server.member is not None:
             result = server.member.keyspace.range(RangeRequest(key=operation.key))

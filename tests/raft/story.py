@@ -17,6 +17,7 @@ line or a comment, are what it brought about. Commands:
     change M WHAT X          M proposes: add-voter, add-learner, promote, remove
     transfer M X             M is asked to hand leadership over to X
     unreachable M X          M's transport has lost messages to X
+    disconnected M X         X has closed its connection to M
     crash M / restart M      M loses what is not on its disk / starts from its disk
     hold-disk M / sync M     M's writes stay under way / those become durable
     release-disk M           M's writes become durable at once again
@@ -190,6 +191,9 @@ class Story:
     def do_unreachable(self, member, target):
         self.cluster[int(member)].report_unreachable(int(target))
 
+    def do_disconnected(self, member, target):
+        self.cluster[int(member)].report_disconnected(int(target))
+
     # Members ---------------------------------------------------------------------------------
     def do_crash(self, member):
         self.cluster.hosts[int(member)].crash()
@@ -324,9 +328,11 @@ def describe(message):  # noqa: C901 (one branch for each kind)
 
 def describe_observation(seen):  # noqa: C901 (one line for each kind)
     match seen:
+        case observation.ElectionStarted(term, True, ticks, "disconnected"):
+            return f"the leader's connection closed {ticks} ticks ago at most, pre-candidate for term {term}"
         case observation.ElectionStarted(term, True, ticks, _):
             return f"timeout after {ticks} ticks, pre-candidate for term {term}"
-        case observation.ElectionStarted(term, False, ticks, "timeout"):
+        case observation.ElectionStarted(term, False, ticks, "timeout" | "disconnected"):
             return f"candidate in term {term}, {ticks} ticks without a leader"
         case observation.ElectionStarted(term, False, _, _):
             return f"candidate in term {term}, asked by the leader"

@@ -289,7 +289,7 @@ def test_many_reads_share_a_round():
         ack(raft, follower, 1)
     for context in range(1, 50):
         raft.read_index(context)
-    assert len(raft.ready().messages) == 2
+    assert len(raft.ready().messages) == 1  # as many followers as a majority needs
     raft.step(Message(K.HEARTBEAT_RESPONSE, 2, 1, term=1, context=1))
     assert raft.ready().read_states == [(context, 1) for context in range(1, 50)]
 

@@ -376,7 +376,7 @@ def test_removed_member_stops_after_the_others_know(number):
     cluster.pump()
     assert leader.answers.error("remove") is None
     assert not gone.stopped
-    cluster.tick(11)
+    cluster.tick(11 if number else 51)  # a leader stays longer: its successor may need its vote
     assert gone.stopped == REMOVED
     others = [node for node in cluster.nodes if node is not gone]
     assert all(len(node.member.members()) == 2 and not node.stopped for node in others)
