@@ -14,9 +14,9 @@ import asyncio
 import time
 from collections import deque
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import grpc.aio
+from google.protobuf.message import DecodeError
 
 from miniraft.pb import peer_pb2
 from miniraft.peer.backoff import Backoff
@@ -29,9 +29,11 @@ from miniraft.peer.handshake import (
     check_receiver,
     describe_member,
 )
+from miniraft.peer.http2.status import RpcError
 from miniraft.peer.settings import MESSAGES_METHOD
 
 if TYPE_CHECKING:
+    from miniraft.peer.http2.client import ClientCall, ClientConnection
     from miniraft.peer.interface import PeerAddress
     from miniraft.peer.link import LinkContext
     from miniraft.raft.message import Message
@@ -84,8 +86,7 @@ class PeerConnection:
         self._queued_count = 0
         self._queued_bytes = 0
         self._loss_reported = False
-        self._waiter: asyncio.Future[None] | None = None
-        self._stream_ended = False
+        self._call: ClientCall | None = None  # not None: connected, and batches may leave
         self._connected_at = 0.0
         self._echo_due_ns = 0
         self._wake = asyncio.Event()
@@ -97,8 +98,8 @@ class PeerConnection:
         self._task = asyncio.get_running_loop().create_task(self._run(), name=f"peer-{address.member_id:x}")
 
     # Called by the transport ---------------------------------------------------------------
-    def send(self, message: Message) -> None:
-        """Queues a message; drops it when there is no room or no connection in sight."""
+    def queue(self, message: Message) -> None:
+        """Takes a message for the next `flush`; drops it when there is no room or no connection in sight."""
         if not self._has_room():
             self._drop()
             return
@@ -110,7 +111,17 @@ class PeerConnection:
         batch.message_count += 1
         self._queued_bytes += size
         self._queued_count += 1
-        self._notify()
+
+    def flush(self) -> None:
+        """Sends what is queued, as far as the peer has room; the rest follows by itself."""
+        call = self._call
+        if call is None:
+            return
+        while self._batches and call.is_clear:
+            batch = self._take_batch()
+            call.write(batch)
+            self.statistics.sent_bytes += len(batch)
+            self._loss_reported = False
 
     def peer_called(self) -> None:
         """The peer has just opened its stream to us, so it is up: connect at once."""
@@ -146,11 +157,6 @@ class PeerConnection:
             self._loss_reported = True
             self._context.events.on_unreachable(self.address.member_id)
 
-    def _notify(self) -> None:
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-
     def _take_batch(self) -> bytes:
         batch = self._batches.popleft()
         self._queued_count -= batch.message_count
@@ -185,83 +191,60 @@ class PeerConnection:
 
     async def _attempt(self, url: str) -> Exception:
         """Connects and sends until the stream breaks; returns what broke it."""
+        connection: ClientConnection | None = None
         try:
-            channel = self._context.dialer.open(url)
-        except (OSError, ValueError) as error:
-            return error
-        try:
-            call: Any = channel.stream_stream(MESSAGES_METHOD)()
             async with asyncio.timeout(self._settings.connect_timeout_ms / 1000):
+                connection = await self._context.dialer.connect(url)
+                call = connection.call(MESSAGES_METHOD)
                 await self._greet(call)
             self._mark_connected(url)
             await self._converse(call)
-        except (_RefusedError, TimeoutError, OSError, ValueError) as error:
-            return error
-        except grpc.aio.AioRpcError as error:
+        except RpcError as error:
             return _refusal_in(error) or error
-        except (grpc.aio.UsageError, grpc.aio.InternalError, asyncio.InvalidStateError) as error:
+        except (_RefusedError, DecodeError, OSError, ValueError) as error:
             return error
         finally:
-            await channel.close()
-        return ConnectionError("the peer ended the stream")
+            if connection is not None:
+                await connection.close()
+        return ConnectionResetError("the peer ended the stream")
 
-    async def _greet(self, call: Any) -> None:
+    async def _greet(self, call: ClientCall) -> None:
         local = self._context.local
         receiver_id = self.address.member_id
-        batch = peer_pb2.MessageBatch(hello=local.hello(receiver_id))
-        await call.write(batch.SerializeToString())
+        call.write(peer_pb2.MessageBatch(hello=local.hello(receiver_id)).SerializeToString())
         encoded = await call.read()
-        if encoded is grpc.aio.EOF:
-            raise ConnectionError("the peer ended the stream instead of answering Hello")
-        refusal = check_receiver(local, receiver_id, peer_pb2.MessageStreamReply.FromString(encoded).hello)
+        if encoded is None:
+            raise ConnectionResetError("the peer ended the stream instead of answering Hello")
+        hello = peer_pb2.MessageStreamReply.FromString(encoded).hello
+        self.statistics.server_version = hello.server_version
+        refusal = check_receiver(local, receiver_id, hello)
         if refusal is not None:
             raise _RefusedError(refusal)
 
     def _mark_connected(self, url: str) -> None:
         self._state = LinkState.CONNECTED
         self._connected_at = time.monotonic()
-        self._stream_ended = False
         self._loss_reported = False
         self._logged_text = ""
         self._backoff.reset()
         self._context.log("info", "connected to peer", **self._fields(), url=url)
 
-    async def _converse(self, call: Any) -> None:
-        reader = asyncio.get_running_loop().create_task(self._read_replies(call))
+    async def _converse(self, call: ClientCall) -> None:
+        self._call = call
+        call.on_clear = self.flush
         try:
-            await self._write_batches(call)
+            self.flush()
+            await call.receive(self._take_reply)
         finally:
-            reader.cancel()
-            await asyncio.wait([reader])
-        if not reader.cancelled():
-            reader.result()  # raises what broke the stream
+            self._call = None
 
-    async def _write_batches(self, call: Any) -> None:
-        loop = asyncio.get_running_loop()
-        statistics = self.statistics
-        while not self._stream_ended:
-            if not self._batches:
-                self._waiter = loop.create_future()
-                await self._waiter
-                self._waiter = None
-                continue
-            batch = self._take_batch()
-            await call.write(batch)
-            statistics.sent_bytes += len(batch)
-            self._loss_reported = False
-
-    async def _read_replies(self, call: Any) -> None:
-        """Takes the round trips that the peer echoes, and notices the end of the stream."""
-        try:
-            while (encoded := await call.read()) is not grpc.aio.EOF:
-                sent_at_ns = peer_pb2.MessageStreamReply.FromString(encoded).echo_sent_at_ns
-                if sent_at_ns:
-                    round_trip_ns = time.monotonic_ns() - sent_at_ns
-                    self.statistics.round_trip_ns = round_trip_ns
-                    self._context.on_round_trip(self.address.member_id, round_trip_ns / 1e9)
-        finally:
-            self._stream_ended = True
-            self._notify()
+    def _take_reply(self, encoded: bytes) -> None:
+        """Takes the round trip that the peer echoes."""
+        sent_at_ns = peer_pb2.MessageStreamReply.FromString(encoded).echo_sent_at_ns
+        if sent_at_ns:
+            round_trip_ns = time.monotonic_ns() - sent_at_ns
+            self.statistics.round_trip_ns = round_trip_ns
+            self._context.on_round_trip(self.address.member_id, round_trip_ns / 1e9)
 
     async def _wait(self, seconds: float) -> None:
         try:
@@ -286,14 +269,15 @@ class PeerConnection:
             self._log_once(level, "peer refused the connection", refusal.text, url)
             self._context.on_refused(self.address.member_id, refusal)
             return
-        details = _details_of(failure, self._settings.connect_timeout_ms)
+        if isinstance(failure, TimeoutError) and not str(failure):
+            failure = TimeoutError(f"no answer within {self._settings.connect_timeout_ms} ms")
         if was_connected:
-            self._log_once("warn", "lost connection to peer", explain_loss(details), url)
+            self._log_once("warn", "lost connection to peer", explain_loss(failure), url)
             return
         now = time.monotonic()
         if self._logged_text and now - self._logged_at < _REPEAT_LOG_AFTER_SECONDS:
             return  # said already; a second look at certificates and names is not for free
-        explanation = await explain_failure(url, details, self._context.dialer.tls)
+        explanation = await explain_failure(url, failure, self._context.dialer.tls)
         self._log_once("warn", "cannot connect to peer, trying on", explanation, url)
 
     def _log_once(self, level: str, message: str, text: str, url: str) -> None:
@@ -307,20 +291,9 @@ class PeerConnection:
         return {"peer": describe_member(self.address.member_id, self.address.name)}
 
 
-def _refusal_in(error: grpc.aio.AioRpcError) -> _RefusedError | None:
-    for key, value in error.trailing_metadata() or ():
-        if key == REFUSAL_KEY and isinstance(value, str):
-            try:
-                kind = RefusalKind(value)
-            except ValueError:
-                return None  # a newer version's
-            return _RefusedError(Refusal(kind, error.details() or ""))
-    return None
-
-
-def _details_of(failure: Exception, connect_timeout_ms: int) -> str:
-    if isinstance(failure, grpc.aio.AioRpcError):
-        return failure.details() or failure.code().name
-    if isinstance(failure, TimeoutError):
-        return f"no answer within {connect_timeout_ms} ms"
-    return str(failure) or type(failure).__name__
+def _refusal_in(error: RpcError) -> _RefusedError | None:
+    try:
+        kind = RefusalKind(error.metadata.get(REFUSAL_KEY, ""))
+    except ValueError:
+        return None  # none, or a newer version's
+    return _RefusedError(Refusal(kind, error.details))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import grpc.aio
+import asyncio
+from typing import TYPE_CHECKING
 
 from miniraft.pb import peer_pb2
 from miniraft.peer.diagnosis import explain_failure
 from miniraft.peer.dialing import Dialer
+from miniraft.peer.http2.status import RpcError
 from miniraft.peer.settings import DESCRIBE_METHOD, PeerSettings
 
 if TYPE_CHECKING:
@@ -21,20 +21,22 @@ class PeerUnreachableError(Exception):
 
 async def describe_peer(url: str, tls: PeerTls, timeout_ms: int) -> peer_pb2.DescribeReply:
     """Returns what the member at `url` says of itself. Raises PeerUnreachableError."""
-    channel: grpc.aio.Channel | None = None
     try:
-        channel = Dialer(tls, PeerSettings()).open(url)
-        call: Any = channel.unary_unary(DESCRIBE_METHOD)
-        encoded: bytes = await call(b"", timeout=timeout_ms / 1000)
+        async with asyncio.timeout(timeout_ms / 1000):
+            encoded = await _describe(url, tls, timeout_ms)
         return peer_pb2.DescribeReply.FromString(encoded)
-    except grpc.aio.AioRpcError as error:
-        if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-            details = f"no answer within {timeout_ms} ms"
-        else:
-            details = error.details() or error.code().name
-        raise PeerUnreachableError(await explain_failure(url, details, tls)) from None
-    except (OSError, ValueError) as error:
+    except TimeoutError as error:
+        silent = TimeoutError(str(error) or f"no answer within {timeout_ms} ms")
+        raise PeerUnreachableError(await explain_failure(url, silent, tls)) from None
+    except (RpcError, OSError) as error:
+        raise PeerUnreachableError(await explain_failure(url, error, tls)) from None
+    except ValueError as error:
         raise PeerUnreachableError(f"{url} cannot be asked: {error}") from error
+
+
+async def _describe(url: str, tls: PeerTls, timeout_ms: int) -> bytes:
+    connection = await Dialer(tls, PeerSettings()).connect(url)
+    try:
+        return await connection.call_unary(DESCRIBE_METHOD, b"", timeout_ms)
     finally:
-        if channel is not None:
-            await channel.close()
+        await connection.close()

@@ -1,7 +1,7 @@
 """Why a connection to another member failed, told so that a person can act on it.
 
-gRPC says little more than that the handshake failed. For https this looks once more with
-the standard library: which certificate the other end shows, and whether it names the host.
+For https this looks once more, in a thread, which certificate the other end shows and
+whether it names the host: the handshake that failed no longer tells.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from cryptography import x509
 
+from miniraft.peer.http2.status import RpcError
 from miniraft.peer.security import CertificateNames
 
 if TYPE_CHECKING:
@@ -23,36 +24,34 @@ if TYPE_CHECKING:
 _PROBE_TIMEOUT_SECONDS = 2.0
 
 
-async def explain_failure(url: str, details: str, tls: PeerTls) -> str:
-    """Returns one sentence on why `url` could not be reached; `details` is what gRPC said."""
-    lowered = details.lower()
+async def explain_failure(url: str, failure: Exception, tls: PeerTls) -> str:
+    """Returns one sentence on why `url` could not be reached or did not answer."""
     host, port = _host_and_port(url)
-    if "connection refused" in lowered:
+    if isinstance(failure, RpcError):
+        return f"{url} answered with an error: {failure.details or failure.code.name}"
+    if isinstance(failure, ConnectionRefusedError):
         return f"{url} refuses connections: nothing listens there yet, or the URL names a wrong port"
-    if "dns" in lowered or "name resolution" in lowered or "domain name" in lowered:
-        return f"{host} does not resolve to an address: correct the peer URL or the DNS record ({details})"
+    if isinstance(failure, socket.gaierror):
+        return f"{host} does not resolve to an address: correct the peer URL or the DNS record ({failure})"
     if url.startswith("https:"):
         explained = await asyncio.to_thread(_explain_tls, url, host, port, tls)
         if explained:
             return explained
-    elif "socket closed" in lowered or "connection reset" in lowered or "settings" in lowered:
+    elif isinstance(failure, ConnectionError):
         return (
             f"{url} closed the connection at once: it may expect TLS (then the peer URL must be "
-            f"https://{host}:{port}), or it is no miniraft member ({details})"
+            f"https://{host}:{port}), or it is no miniraft member ({failure})"
         )
-    return f"{url} cannot be reached: {details}"
+    return f"{url} cannot be reached: {str(failure) or type(failure).__name__}"
 
 
-def explain_loss(details: str) -> str:
-    """Returns why a connection that worked has ended; `details` is what gRPC said."""
-    lowered = details.lower()
-    if "ping timeout" in lowered or "keepalive" in lowered:
-        return "it no longer answers pings: paused, overloaded, or cut off"
-    if "socket closed" in lowered or "connection reset" in lowered:
+def explain_loss(failure: Exception) -> str:
+    """Returns why a connection that worked has ended."""
+    if isinstance(failure, RpcError):
+        return failure.details or failure.code.name
+    if isinstance(failure, ConnectionResetError | BrokenPipeError):
         return "the connection was closed: its process has ended"
-    if "cancelling all calls" in lowered:
-        return "it is shutting down"
-    return details
+    return str(failure) or type(failure).__name__
 
 
 def _host_and_port(url: str) -> tuple[str, int]:

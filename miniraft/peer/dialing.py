@@ -1,7 +1,7 @@
-"""Connections to other members: one fresh gRPC channel for each attempt.
+"""Connections to other members: a fresh one for each attempt.
 
-gRPC would reconnect a channel by itself, but by its own clock and with the certificates of
-the first attempt; here every attempt reads the certificate files again and tries the next URL.
+Every attempt reads the certificate files again. Messages and snapshots never share a
+connection: a snapshot would sit in front of heartbeats.
 """
 
 from __future__ import annotations
@@ -9,56 +9,42 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import grpc.aio
-
-from miniraft.peer.security import channel_credentials
+from miniraft.peer.http2.client import connect
+from miniraft.peer.http2.connection import ConnectionSettings
+from miniraft.peer.security import client_context
 
 if TYPE_CHECKING:
+    from miniraft.peer.http2.client import ClientConnection
     from miniraft.peer.security import PeerTls
     from miniraft.peer.settings import PeerSettings
 
 
 class Dialer:
-    """Opens channels to peer URLs."""
+    """Connects to peer URLs."""
 
     def __init__(self, tls: PeerTls, settings: PeerSettings) -> None:
         self.tls = tls
-        self._options = (
-            # Channels must not share a connection: a snapshot would sit in front of heartbeats.
-            ("grpc.use_local_subchannel_pool", 1),
-            ("grpc.enable_http_proxy", 0),  # members speak to each other directly, whatever the environment
-            ("grpc.enable_retries", 0),
-            ("grpc.service_config_disable_resolution", 1),
-            *keepalive_options(settings),
-            ("grpc.max_send_message_length", -1),
-            ("grpc.max_receive_message_length", settings.receive_limit_bytes),
-        )
+        self._settings = connection_settings(settings)
 
-    def open(self, url: str) -> grpc.aio.Channel:
-        """Returns a channel to `url`; nothing is sent yet.
+    async def connect(self, url: str) -> ClientConnection:
+        """Returns a connection to `url`.
 
-        Raises OSError when certificate files cannot be read, ValueError for a URL that is none.
+        Raises OSError when that fails or certificate files cannot be read, ValueError for a
+        URL that is none.
         """
-        target, secure = parse_peer_url(url)
-        if secure:
-            return grpc.aio.secure_channel(target, channel_credentials(self.tls), self._options)
-        return grpc.aio.insecure_channel(target, self._options)
+        host, port, secure = parse_peer_url(url)
+        return await connect(host, port, self._settings, client_context(self.tls) if secure else None)
 
 
-def keepalive_options(settings: PeerSettings) -> tuple[tuple[str, int], ...]:
-    """Returns the options by which either end notices that the other is gone or paused."""
-    return (
-        ("grpc.keepalive_time_ms", settings.keepalive_interval_ms),
-        ("grpc.keepalive_timeout_ms", settings.keepalive_timeout_ms),
-        # The one above only bounds how long the kernel tries; this one how long an answer may
-        # take (a minute by default), which is what a paused process does not give.
-        ("grpc.http2.ping_timeout_ms", settings.keepalive_timeout_ms),
-        ("grpc.http2.max_pings_without_data", 0),
+def connection_settings(settings: PeerSettings) -> ConnectionSettings:
+    """Returns what a connection needs to know of the settings."""
+    return ConnectionSettings(
+        settings.keepalive_interval_ms, settings.keepalive_timeout_ms, settings.receive_limit_bytes
     )
 
 
-def parse_peer_url(url: str) -> tuple[str, bool]:
-    """Returns (`host:port`, whether TLS is meant).
+def parse_peer_url(url: str) -> tuple[str, int, bool]:
+    """Returns (host, port, whether TLS is meant).
 
     Raises ValueError with what is wrong.
     """
@@ -69,5 +55,4 @@ def parse_peer_url(url: str) -> tuple[str, bool]:
         raise ValueError(f"peer URL {url!r} must end after the port")
     if not parts.hostname or parts.port is None:
         raise ValueError(f"peer URL {url!r} must name a host and a port, as in http://10.0.0.1:2380")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{host}:{parts.port}", parts.scheme == "https"
+    return parts.hostname, parts.port, parts.scheme == "https"

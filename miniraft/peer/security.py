@@ -9,20 +9,17 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
-import grpc
 from cryptography import x509
 from cryptography.x509.oid import ExtensionOID, NameOID
 
 from miniraft.peer.handshake import Refusal, RefusalKind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from miniraft.peer.settings import LogEvent
 
 
@@ -84,65 +81,84 @@ class CertificateNames:
         return address in self.ip_addresses
 
 
-def server_credentials(tls: PeerTls, log: LogEvent) -> grpc.ServerCredentials:
-    """Returns credentials that follow the files. Raises OSError when they cannot be read."""
-    held = _read_server_files(tls)
+class ServerContexts:
+    """The TLS context of the peer API, made anew when the files have changed."""
 
-    def renewed() -> grpc.ServerCertificateConfiguration | None:
-        # Called on one of gRPC's threads before each handshake; None keeps what there is.
-        nonlocal held
+    def __init__(self, tls: PeerTls, log: LogEvent) -> None:
+        """Raises OSError when the files cannot be read or are no good."""
+        self._tls = tls
+        self._log = log
+        self._files = _read_files(tls.cert_file, tls.key_file, tls.trusted_ca_file)
+        self._context = _server_context(tls)
+
+    def __call__(self) -> ssl.SSLContext:
+        """Returns the context for a new connection."""
+        tls = self._tls
         try:
-            files = _read_server_files(tls)
+            files = _read_files(tls.cert_file, tls.key_file, tls.trusted_ca_file)
+            if files != self._files:
+                self._context = _server_context(tls)
+                self._files = files
+                self._log(
+                    "info", "peer certificate files changed, taken up for new connections", file=tls.cert_file
+                )
         except OSError as error:
-            log("warn", "cannot read the peer certificate again, keeping the one in use", error=str(error))
-            return None
-        if files == held:
-            return None
-        held = files
-        log("info", "peer certificate files changed, taken up for new connections", file=tls.cert_file)
-        return _server_configuration(files)
-
-    configuration = _server_configuration(held)
-    return grpc.dynamic_ssl_server_credentials(
-        configuration,
-        renewed,  # type: ignore[arg-type]  # the stubs do not know that None keeps what there is
-        tls.requires_client_certificate,
-    )
+            self._log(
+                "warn", "cannot read the peer certificate again, keeping the one in use", error=str(error)
+            )
+        return self._context
 
 
-def channel_credentials(tls: PeerTls) -> grpc.ChannelCredentials:
-    """Returns credentials from the files as they are now. Raises OSError."""
-    certificate = Path(tls.client_cert_file).read_bytes() if tls.client_cert_file else None
-    key = Path(tls.client_key_file).read_bytes() if tls.client_key_file else None
-    roots = Path(tls.trusted_ca_file).read_bytes() if tls.trusted_ca_file else None
-    return grpc.ssl_channel_credentials(roots, key, certificate)
+def client_context(tls: PeerTls) -> ssl.SSLContext:
+    """Returns the TLS context for a call, from the files as they are now. Raises OSError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.hostname_checks_common_name = False
+    if tls.client_cert_file:
+        context.load_cert_chain(tls.client_cert_file, tls.client_key_file or None)
+    _complete(context, tls)
+    return context
 
 
-async def check_client_certificate(
-    tls: PeerTls, auth_context: Mapping[str, Sequence[bytes]], peer: str
-) -> Refusal | None:
-    """Returns why the caller with this certificate may not call, or None.
+def _server_context(tls: PeerTls) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tls.cert_file, tls.key_file or None)
+    if tls.requires_client_certificate:
+        context.verify_mode = ssl.CERT_REQUIRED
+    _complete(context, tls)
+    return context
 
-    `peer` is gRPC's name of the other end, such as `ipv4:127.0.0.1:3456`. The checks are
-    etcd's: allowed common names or host names if any are configured, and the address that
-    the call comes from must be one the certificate names.
+
+def _complete(context: ssl.SSLContext, tls: PeerTls) -> None:
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["h2"])
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # an intermediate CA may be the one trusted
+    if tls.trusted_ca_file:
+        context.load_verify_locations(cadata=Path(tls.trusted_ca_file).read_text())
+    else:
+        context.load_default_certs(
+            ssl.Purpose.CLIENT_AUTH
+            if context.protocol is ssl.PROTOCOL_TLS_SERVER
+            else ssl.Purpose.SERVER_AUTH
+        )
+
+
+def _read_files(*files: str) -> tuple[bytes, ...]:
+    return tuple([Path(file).read_bytes() for file in files if file])
+
+
+async def check_client_certificate(tls: PeerTls, certificate: bytes | None, source: str) -> Refusal | None:
+    """Returns why the caller with this certificate (DER) may not call from `source`, or None.
+
+    The checks are etcd's: allowed common names or host names if any are configured, and the
+    address that the call comes from must be one the certificate names.
     """
-    pem = auth_context.get("x509_pem_cert")
-    if not pem:
+    if certificate is None:
         return None  # plain HTTP, or no certificate was asked for
-    names = CertificateNames(x509.load_pem_x509_certificate(pem[0]))
+    names = CertificateNames(x509.load_der_x509_certificate(certificate))
     refusal = _check_allowed_names(tls, names)
     if refusal is None and not tls.skip_client_san_verification:
-        refusal = await _check_source_address(names, remote_host(peer))
+        refusal = await _check_source_address(names, source)
     return refusal
-
-
-def remote_host(peer: str) -> str:
-    """Returns the address in gRPC's name of the other end."""
-    kind, _, rest = unquote(peer).partition(":")
-    if kind not in ("ipv4", "ipv6"):
-        return ""
-    return rest.rpartition(":")[0].strip("[]")
 
 
 def _check_allowed_names(tls: PeerTls, names: CertificateNames) -> Refusal | None:
@@ -203,13 +219,3 @@ def _dns_name_matches(pattern: str, host: str) -> bool:
         first, _, rest = host.partition(".")
         return bool(first) and rest == pattern[2:]
     return pattern == host
-
-
-def _read_server_files(tls: PeerTls) -> tuple[bytes, bytes, bytes | None]:
-    roots = Path(tls.trusted_ca_file).read_bytes() if tls.trusted_ca_file else None
-    return Path(tls.cert_file).read_bytes(), Path(tls.key_file).read_bytes(), roots
-
-
-def _server_configuration(files: tuple[bytes, bytes, bytes | None]) -> grpc.ServerCertificateConfiguration:
-    certificate, key, roots = files
-    return grpc.ssl_server_certificate_configuration([(key, certificate)], roots)

@@ -7,26 +7,29 @@ other: until `attach`, only Describe is answered.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
-import grpc
-import grpc.aio
 from google.protobuf.message import DecodeError
 
 from miniraft.pb import peer_pb2
 from miniraft.peer.codec import decode_messages, message_from_pb
-from miniraft.peer.dialing import keepalive_options, parse_peer_url
+from miniraft.peer.dialing import connection_settings, parse_peer_url
 from miniraft.peer.handshake import REFUSAL_KEY, Refusal, RefusalKind, check_caller, describe_member
-from miniraft.peer.security import check_client_certificate, server_credentials
+from miniraft.peer.http2.server import Server
+from miniraft.peer.http2.status import RpcError, StatusCode
+from miniraft.peer.security import ServerContexts, check_client_certificate
 from miniraft.peer.settings import DESCRIBE_METHOD, INSTALL_SNAPSHOT_METHOD, MESSAGES_METHOD
 from miniraft.peer.snapshot_receiver import SnapshotRefusedError, receive_snapshot_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from miniraft.peer.http2.server import ServerCall
     from miniraft.peer.link import LinkContext
+    from miniraft.peer.questions import QuestionHandler
     from miniraft.peer.security import PeerTls
     from miniraft.peer.settings import LogEvent, PeerSettings
 
@@ -61,18 +64,17 @@ class PeerServer:
         self._settings = settings
         self._log = log
         self._attachment: Attachment | None = None
-        self._message_streams: dict[int, _IncomingStream] = {}
-        self._snapshot_streams: dict[int, _IncomingStream] = {}
-        self._server = grpc.aio.server(
-            options=(
-                ("grpc.so_reuseport", 0),  # a second member on the same port must fail, not share it
-                ("grpc.max_receive_message_length", settings.receive_limit_bytes),
-                ("grpc.max_send_message_length", -1),
-                *keepalive_options(settings),
-                ("grpc.http2.max_ping_strikes", 0),  # members ping as often as they like
-            )
+        self._message_streams: dict[int, ServerCall] = {}
+        self._snapshot_streams: dict[int, ServerCall] = {}
+        self._server = Server(
+            {
+                MESSAGES_METHOD: self._serve_messages,
+                INSTALL_SNAPSHOT_METHOD: self._serve_install_snapshot,
+                DESCRIBE_METHOD: self._serve_describe,
+            },
+            connection_settings(settings),
+            log,
         )
-        self._server.add_generic_rpc_handlers((_PeerHandlers(self),))
 
     # Life cycle ----------------------------------------------------------------------------
     async def listen(self, urls: Sequence[str]) -> tuple[str, ...]:
@@ -80,80 +82,88 @@ class PeerServer:
 
         Raises PeerListenError.
         """
-        bound = tuple([self._bind(url) for url in urls])
-        await self._server.start()
-        return bound
+        return tuple([await self._bind(url) for url in urls])
 
     def attach(self, attachment: Attachment) -> None:
         """From now on streams of members are taken."""
         self._attachment = attachment
+
+    def answer(self, method: str, handler: QuestionHandler) -> None:
+        """Has a question of checked members answered. Its message has the Hello in field 1."""
+
+        async def serve(call: ServerCall) -> None:
+            await self._serve_question(call, handler)
+
+        self._server.handlers[method] = serve
 
     def end_streams_of_others(self, member_ids: frozenset[int]) -> None:
         """Ends the incoming streams of all but these members."""
         for streams in (self._message_streams, self._snapshot_streams):
             for member_id, stream in list(streams.items()):
                 if member_id not in member_ids:
-                    stream.end("the member was taken off the list of members")
+                    reason = "the member was taken off the list of members"
+                    stream.finish(RpcError(StatusCode.ABORTED, reason))
 
     async def close(self) -> None:
         """Ends all streams and stops listening."""
         self._attachment = None
-        tasks = [
-            s.task for streams in (self._message_streams, self._snapshot_streams) for s in streams.values()
-        ]
-        await self._server.stop(None)
-        if tasks:
-            await asyncio.wait(tasks)
+        await self._server.close("it is shutting down")
 
-    def _bind(self, url: str) -> str:
+    async def _bind(self, url: str) -> str:
         try:
-            address, secure = parse_peer_url(url)
+            host, port, secure = parse_peer_url(url)
         except ValueError as error:
             raise PeerListenError(f"--listen-peer-urls: {error}") from error
         try:
-            if secure:
-                port = self._server.add_secure_port(address, server_credentials(self._tls, self._log))
-            else:
-                port = self._server.add_insecure_port(address)
+            contexts = ServerContexts(self._tls, self._log) if secure else None
+            port = await self._server.listen(host, port, contexts)
         except OSError as error:
-            raise PeerListenError(f"--listen-peer-urls {url}: {error}") from error
-        except RuntimeError as error:
             raise PeerListenError(f"--listen-peer-urls {url} cannot be listened on: {error}") from error
-        parts = urlsplit(url)
-        return f"{parts.scheme}://{address.rpartition(':')[0]}:{port}"
+        return f"{urlsplit(url).scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
     # Calls ---------------------------------------------------------------------------------
-    async def serve_describe(self, _request: bytes, call: Any) -> bytes:
-        """Answers Describe."""
+    async def _serve_describe(self, call: ServerCall) -> None:
         await self._check_certificate(call)
-        return self._describe().SerializeToString()
+        await call.read_only()
+        call.write(self._describe().SerializeToString())
 
-    async def serve_messages(self, _requests: Any, call: Any) -> None:
+    async def _serve_question(self, call: ServerCall, handler: QuestionHandler) -> None:
+        await self._check_certificate(call)
+        encoded = await call.read_only()
+        try:
+            question = peer_pb2.Question.FromString(encoded)
+        except DecodeError as error:
+            raise RpcError(StatusCode.INVALID_ARGUMENT, f"unreadable question: {error}") from error
+        self._admit(question.hello)
+        call.write(await handler(encoded))
+
+    async def _serve_messages(self, call: ServerCall) -> None:
         """Takes the messages of one member until its stream ends."""
         hello = (await self._first_message(call, peer_pb2.MessageBatch)).hello
-        attachment = await self._admit(hello, call)
+        attachment = self._admit(hello)
         context, sender_id = attachment.context, hello.member_id
-        async with _IncomingStream(self._message_streams, sender_id, call):
+        with _keep(self._message_streams, sender_id, call):
             reply = peer_pb2.MessageStreamReply(hello=context.local.hello(sender_id))
-            await call.write(reply.SerializeToString())
+            call.write(reply.SerializeToString())
+            context.statistics_of(sender_id).server_version = hello.server_version
             attachment.on_peer_called(sender_id)
             self._log("debug", "peer opened its stream", peer=describe_member(sender_id, hello.member_name))
             try:
-                await _deliver(call, context, sender_id)
+                await call.receive(_Deliverer(call, context, sender_id).take)
             except ValueError as error:
                 context.statistics_of(sender_id).received_failures += 1
                 self._log("error", "peer sent what cannot be read", peer=f"{sender_id:x}", error=str(error))
-                await call.abort(grpc.StatusCode.INVALID_ARGUMENT, f"unreadable message batch: {error}")
+                raise RpcError(StatusCode.INVALID_ARGUMENT, f"unreadable message batch: {error}") from error
 
-    async def serve_install_snapshot(self, _requests: Any, call: Any) -> bytes:
+    async def _serve_install_snapshot(self, call: ServerCall) -> None:
         """Takes a snapshot. A new transfer of one member takes the place of its earlier one."""
         first = await self._first_message(call, peer_pb2.SnapshotChunk)
-        attachment = await self._admit(first.hello, call)
+        attachment = self._admit(first.hello)
         message = message_from_pb(first.message)
         if message is None or message.snapshot is None or message.sender != first.hello.member_id:
-            await _abort(call, grpc.StatusCode.INVALID_ARGUMENT, "a snapshot must open with its message")
+            raise RpcError(StatusCode.INVALID_ARGUMENT, "a snapshot must open with its message")
         statistics = attachment.context.statistics_of(message.sender)
-        async with _IncomingStream(self._snapshot_streams, message.sender, call):
+        with _keep(self._snapshot_streams, message.sender, call):
             received = False
             try:
                 path = await receive_snapshot_file(
@@ -164,141 +174,110 @@ class PeerServer:
                 )
                 received = True
             except SnapshotRefusedError as error:
-                await _abort(call, grpc.StatusCode.DATA_LOSS, str(error))
-            except TimeoutError:
-                await _abort(call, grpc.StatusCode.DEADLINE_EXCEEDED, "the snapshot stopped coming")
+                raise RpcError(StatusCode.DATA_LOSS, str(error)) from error
+            except TimeoutError as error:
+                raise RpcError(StatusCode.DEADLINE_EXCEEDED, "the snapshot stopped coming") from error
+            except ConnectionError:
+                raise  # the sender is gone
             except OSError as error:
                 self._log("error", "cannot store the snapshot of the leader", error=str(error))
-                await _abort(call, grpc.StatusCode.RESOURCE_EXHAUSTED, f"cannot store the snapshot: {error}")
+                raise RpcError(
+                    StatusCode.RESOURCE_EXHAUSTED, f"cannot store the snapshot: {error}"
+                ) from error
             finally:
                 if not received:
                     statistics.snapshots_receive_failed += 1
             statistics.snapshots_received += 1
         attachment.context.events.on_snapshot_received(message, path)
-        return peer_pb2.InstallSnapshotReply(accepted=True).SerializeToString()
+        call.write(peer_pb2.InstallSnapshotReply(accepted=True).SerializeToString())
 
-    async def _next_chunk(self, call: Any) -> bytes | None:
+    async def _next_chunk(self, call: ServerCall) -> bytes | None:
         async with asyncio.timeout(self._settings.snapshot_stall_timeout_ms / 1000):
-            chunk: Any = await call.read()
-        return None if chunk is grpc.aio.EOF else bytes(chunk)
+            return await call.read()
 
     # Checks --------------------------------------------------------------------------------
-    async def _first_message(self, call: Any, kind: type[_Opening]) -> _Opening:
+    async def _first_message(self, call: ServerCall, kind: type[_Opening]) -> _Opening:
         await self._check_certificate(call)
         try:
             async with asyncio.timeout(_FIRST_MESSAGE_TIMEOUT_SECONDS):
-                encoded: Any = await call.read()
-        except TimeoutError:
-            await _abort(call, grpc.StatusCode.DEADLINE_EXCEEDED, "the stream did not open with a Hello")
-        if encoded is grpc.aio.EOF:
-            await _abort(call, grpc.StatusCode.INVALID_ARGUMENT, "the stream ended before its Hello")
+                encoded = await call.read()
+        except TimeoutError as error:
+            raise RpcError(StatusCode.DEADLINE_EXCEEDED, "the stream did not open with a Hello") from error
+        if encoded is None:
+            raise RpcError(StatusCode.INVALID_ARGUMENT, "the stream ended before its Hello")
         try:
             return kind.FromString(encoded)
         except DecodeError as error:
-            await _abort(call, grpc.StatusCode.INVALID_ARGUMENT, f"unreadable Hello: {error}")
+            raise RpcError(StatusCode.INVALID_ARGUMENT, f"unreadable Hello: {error}") from error
 
-    async def _check_certificate(self, call: Any) -> None:
-        peer = str(call.peer())
-        refusal = await check_client_certificate(self._tls, call.auth_context(), peer)
+    async def _check_certificate(self, call: ServerCall) -> None:
+        source = call.remote_host
+        refusal = await check_client_certificate(self._tls, call.certificate, source)
         if refusal is not None:
-            self._log("warn", "rejected connection", remote_addr=peer, error=refusal.text)
-            await _refuse(call, refusal)
+            self._log("warn", "rejected connection", remote_addr=source, error=refusal.text)
+            raise _refused(refusal)
 
-    async def _admit(self, hello: peer_pb2.Hello, call: Any) -> Attachment:
+    def _admit(self, hello: peer_pb2.Hello) -> Attachment:
         attachment = self._attachment
         if attachment is None:
-            await _refuse(
-                call, Refusal(RefusalKind.NOT_READY, "this member is still finding its cluster; try again")
+            raise _refused(
+                Refusal(RefusalKind.NOT_READY, "this member is still finding its cluster; try again")
             )
         refusal = check_caller(attachment.context.local, hello)
         if refusal is not None:
             passing = refusal.kind is RefusalKind.UNKNOWN_MEMBER
             self._log("debug" if passing else "warn", "refused a peer's stream", error=refusal.text)
             attachment.context.statistics_of(hello.member_id).received_failures += 1
-            await _refuse(call, refusal)
+            raise _refused(refusal)
         return attachment
 
 
-class _PeerHandlers(grpc.GenericRpcHandler):
-    """Maps the three methods to the server, bytes in and bytes out."""
-
-    def __init__(self, server: PeerServer) -> None:
-        self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
-            MESSAGES_METHOD: grpc.stream_stream_rpc_method_handler(server.serve_messages),
-            INSTALL_SNAPSHOT_METHOD: grpc.stream_unary_rpc_method_handler(server.serve_install_snapshot),
-            DESCRIBE_METHOD: grpc.unary_unary_rpc_method_handler(server.serve_describe),
-        }
-
-    def service(
-        self, handler_call_details: grpc.HandlerCallDetails
-    ) -> grpc.RpcMethodHandler[Any, Any] | None:
-        return self._handlers.get(handler_call_details.method)
+@contextmanager
+def _keep(streams: dict[int, ServerCall], member_id: int, call: ServerCall) -> Iterator[None]:
+    """Keeps a stream under its member's id while it is served; the member's earlier one gives way."""
+    earlier = streams.get(member_id)
+    streams[member_id] = call
+    if earlier is not None:
+        earlier.finish(RpcError(StatusCode.ABORTED, "a newer stream of the same member took its place"))
+    try:
+        yield
+    finally:
+        if streams.get(member_id) is call:
+            del streams[member_id]
 
 
-class _IncomingStream:
-    """A stream being served, kept under its member's id; the member's earlier one gives way."""
+class _Deliverer:
+    """Hands on the messages of one member, batch after batch."""
 
-    def __init__(self, streams: dict[int, _IncomingStream], member_id: int, call: Any) -> None:
-        self._streams = streams
-        self._member_id = member_id
+    __slots__ = ("_call", "_on_messages", "_own_id", "_sender_id", "_statistics")
+
+    def __init__(self, call: ServerCall, context: LinkContext, sender_id: int) -> None:
         self._call = call
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("a stream is served outside of a task")
-        self.task: asyncio.Task[Any] = task
-        self._end_reason = ""
+        self._on_messages = context.events.on_messages
+        self._own_id = context.local.member_id
+        self._sender_id = sender_id
+        self._statistics = context.statistics_of(sender_id)
 
-    def end(self, reason: str) -> None:
-        """Ends the stream from this side."""
-        self._end_reason = reason
-        self.task.cancel()
-
-    async def __aenter__(self) -> None:
-        earlier = self._streams.get(self._member_id)
-        self._streams[self._member_id] = self
-        if earlier is not None:
-            earlier.end("a newer stream of the same member took its place")
-
-    async def __aexit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
-        if self._streams.get(self._member_id) is self:
-            del self._streams[self._member_id]
-        if isinstance(error, asyncio.CancelledError) and self._end_reason:
-            # A cancelled handler sends no status by itself, and the caller would wait for ever.
-            self.task.uncancel()
-            await _abort(self._call, grpc.StatusCode.ABORTED, self._end_reason)
-
-
-async def _deliver(call: Any, context: LinkContext, sender_id: int) -> None:
-    """Hands on batch after batch. Raises ValueError for one that cannot be read."""
-    statistics = context.statistics_of(sender_id)
-    on_messages = context.events.on_messages
-    end = grpc.aio.EOF
-    while (encoded := await call.read()) is not end:
-        statistics.received_bytes += len(encoded)
+    def take(self, encoded: bytes) -> None:
+        """Hands on one batch. Raises ValueError for one that cannot be read."""
+        self._statistics.received_bytes += len(encoded)
         try:
             batch = peer_pb2.MessageBatch.FromString(encoded)
         except DecodeError as error:
             raise ValueError(str(error)) from error
         messages = decode_messages(batch)
         for message in messages:
-            if message.sender != sender_id or message.receiver != context.local.member_id:
+            if message.sender != self._sender_id or message.receiver != self._own_id:
                 raise ValueError(
                     f"message from {message.sender:x} to {message.receiver:x} in the stream "
-                    f"from {sender_id:x} to {context.local.member_id:x}"
+                    f"from {self._sender_id:x} to {self._own_id:x}"
                 )
         if messages:
-            on_messages(messages)
+            self._on_messages(messages)
         if batch.sent_at_ns:
-            await call.write(
-                peer_pb2.MessageStreamReply(echo_sent_at_ns=batch.sent_at_ns).SerializeToString()
-            )
+            reply = peer_pb2.MessageStreamReply(echo_sent_at_ns=batch.sent_at_ns)
+            self._call.write(reply.SerializeToString())
 
 
-async def _refuse(call: Any, refusal: Refusal) -> NoReturn:
-    await call.abort(grpc.StatusCode.FAILED_PRECONDITION, refusal.text, ((REFUSAL_KEY, refusal.kind.value),))
-    raise AssertionError("abort returns never")
-
-
-async def _abort(call: Any, code: grpc.StatusCode, text: str) -> NoReturn:
-    await call.abort(code, text)
-    raise AssertionError("abort returns never")
+def _refused(refusal: Refusal) -> RpcError:
+    return RpcError(StatusCode.FAILED_PRECONDITION, refusal.text, {REFUSAL_KEY: refusal.kind.value})

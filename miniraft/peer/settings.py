@@ -8,6 +8,9 @@ from typing import Any, Protocol
 MESSAGES_METHOD = "/miniraft.peer.Peer/Messages"
 INSTALL_SNAPSHOT_METHOD = "/miniraft.peer.Peer/InstallSnapshot"
 DESCRIBE_METHOD = "/miniraft.peer.Peer/Describe"
+ASK_LEASES_METHOD = "/miniraft.peer.Peer/AskLeases"
+CHECK_LEARNER_METHOD = "/miniraft.peer.Peer/CheckLearner"
+HASH_KEYSPACE_METHOD = "/miniraft.peer.Peer/HashKeyspace"
 
 
 class LogEvent(Protocol):
@@ -33,5 +36,6 @@ class PeerSettings:
     batch_bytes: int = 2 * 1024 * 1024  # a batch ends with the message that goes beyond
     receive_limit_bytes: int = 512 * 1024 * 1024  # for one batch: a request of any allowed size fits
     echo_interval_ms: int = 1000  # how often the round trip is measured
+    lease_answer_timeout_ms: int = 5000  # for an answer about leases
     snapshot_chunk_bytes: int = 128 * 1024
     snapshot_stall_timeout_ms: int = 30_000  # a transfer that does not move for so long has failed

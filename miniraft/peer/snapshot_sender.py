@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from miniraft.pb import peer_pb2
 from miniraft.peer.codec import message_to_pb
@@ -14,23 +14,22 @@ from miniraft.peer.settings import INSTALL_SNAPSHOT_METHOD
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import grpc.aio
-
+    from miniraft.peer.http2.client import ClientConnection
     from miniraft.peer.settings import PeerSettings
     from miniraft.raft.message import Message
 
 
 async def send_snapshot_file(
-    channel: grpc.aio.Channel, hello: peer_pb2.Hello, message: Message, path: Path, settings: PeerSettings
+    connection: ClientConnection, hello: peer_pb2.Hello, message: Message, path: Path, settings: PeerSettings
 ) -> None:
     """Streams `path` beside its SNAPSHOT message; returns when the follower has it whole on disk.
 
     Memory stays at a few chunks: a write returns when the follower has room. Raises OSError
-    for the file, TimeoutError when nothing moves, AioRpcError for the call.
+    for the file, TimeoutError when nothing moves, OSError and RpcError for the call.
     """
     stall_seconds = settings.snapshot_stall_timeout_ms / 1000
     loop = asyncio.get_running_loop()
-    call: Any = channel.stream_unary(INSTALL_SNAPSHOT_METHOD)()
+    call = connection.call(INSTALL_SNAPSHOT_METHOD)
     with ThreadPoolExecutor(1, thread_name_prefix="snapshot-read") as thread:
         file = await loop.run_in_executor(thread, _SnapshotReader, path, settings.snapshot_chunk_bytes)
         try:
@@ -39,13 +38,14 @@ async def send_snapshot_file(
             )
             while True:
                 async with asyncio.timeout(stall_seconds):
-                    await call.write(chunk.SerializeToString())
+                    await call.drain()
+                call.write(chunk.SerializeToString())
                 if chunk.sha256:
                     break
                 chunk = await loop.run_in_executor(thread, file.next_chunk)
-            await call.done_writing()
+            call.end()
             async with asyncio.timeout(stall_seconds):
-                encoded = await call
+                encoded = await call.read_only()
         finally:
             call.cancel()
             await loop.run_in_executor(thread, file.close)

@@ -19,3 +19,4 @@ class PeerStatistics:
     snapshots_send_failed: int = 0
     snapshots_received: int = 0
     snapshots_receive_failed: int = 0
+    server_version: str = ""  # what it said when it was connected last

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-import grpc.aio
-
 from miniraft.peer.connection import PeerConnection
-from miniraft.peer.diagnosis import explain_failure
+from miniraft.peer.describe import PeerUnreachableError
+from miniraft.peer.diagnosis import explain_failure, explain_loss
 from miniraft.peer.handshake import describe_member
+from miniraft.peer.http2.status import RpcError
+from miniraft.peer.lease_questions import LeaseQuestions
+from miniraft.peer.questions import ask_peer
 from miniraft.peer.server import Attachment
 from miniraft.peer.snapshot_sender import send_snapshot_file
 
@@ -17,8 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from miniraft.pb import peer_pb2
+    from miniraft.peer.http2.client import ClientConnection
     from miniraft.peer.interface import PeerAddress
     from miniraft.peer.link import LinkContext
+    from miniraft.peer.questions import QuestionHandler
     from miniraft.peer.server import PeerServer
     from miniraft.peer.statistics import PeerStatistics
     from miniraft.raft.message import Message
@@ -32,6 +37,7 @@ class GrpcPeerTransport:
         self._server = server
         self._connections: dict[int, PeerConnection] = {}
         self._snapshots: dict[int, asyncio.Task[None]] = {}
+        self._lease_questions: dict[int, LeaseQuestions] = {}
         self._closing: set[asyncio.Task[None]] = set()  # connections to peers that are gone
         server.attach(Attachment(context, snapshot_folder, self._peer_called))
 
@@ -41,7 +47,9 @@ class GrpcPeerTransport:
         for message in messages:
             connection = connections.get(message.receiver)
             if connection is not None:
-                connection.send(message)
+                connection.queue(message)
+        for connection in connections.values():
+            connection.flush()
 
     def send_snapshot(self, message: Message, path: Path) -> None:
         """Streams `path` in the background. An earlier transfer to the same peer is given up."""
@@ -67,6 +75,9 @@ class GrpcPeerTransport:
         for member_id, peer in wanted.items():
             if member_id not in self._connections and peer.urls:
                 self._connections[member_id] = PeerConnection(peer, self._context)
+        for member_id in list(self._lease_questions):
+            if member_id not in wanted:
+                self._close_later(self._lease_questions.pop(member_id))
         for member_id in list(self._snapshots):
             if member_id not in wanted:
                 self._snapshots[member_id].cancel()
@@ -76,6 +87,33 @@ class GrpcPeerTransport:
         """Returns for how long our stream to the peer has been up, or None."""
         connection = self._connections.get(member_id)
         return None if connection is None else connection.connected_since_ms
+
+    def hello(self, member_id: int) -> peer_pb2.Hello:
+        """Returns what opens a question to a member."""
+        return self._context.local.hello(member_id)
+
+    async def ask(self, member_id: int, method: str, question: bytes, timeout_ms: int) -> bytes:
+        """Returns a member's answer to a question. Raises PeerUnreachableError."""
+        peer = self._context.local.peers.get(member_id)
+        if peer is None:
+            raise PeerUnreachableError(f"{describe_member(member_id, '')} is no member")
+        return await ask_peer(self._context, member_id, peer.urls, method, question, timeout_ms)
+
+    def answer(self, method: str, handler: QuestionHandler) -> None:
+        """Has a question of the other members answered. Its message has the Hello in field 1."""
+        self._server.answer(method, handler)
+
+    def ask_about_lease(
+        self, member_id: int, question: peer_pb2.LeaseQuestion
+    ) -> asyncio.Future[peer_pb2.LeaseAnswer]:
+        """Asks a peer; what is asked at about the same time travels together.
+
+        The answer fails with PeerUnreachableError.
+        """
+        questions = self._lease_questions.get(member_id)
+        if questions is None:
+            questions = self._lease_questions[member_id] = LeaseQuestions(member_id, self._context)
+        return questions.ask(question)
 
     def statistics(self) -> dict[int, PeerStatistics]:
         """Returns the counters of every peer seen so far, by member id."""
@@ -89,6 +127,8 @@ class GrpcPeerTransport:
         for task in transfers:
             task.cancel()
         closing = [asyncio.ensure_future(connection.close()) for connection in connections]
+        closing += [asyncio.ensure_future(questions.close()) for questions in self._lease_questions.values()]
+        self._lease_questions.clear()
         await asyncio.gather(*closing, *self._closing, *transfers, return_exceptions=True)
 
     # Internal ------------------------------------------------------------------------------
@@ -97,7 +137,7 @@ class GrpcPeerTransport:
         if connection is not None:
             connection.peer_called()
 
-    def _close_later(self, connection: PeerConnection) -> None:
+    def _close_later(self, connection: PeerConnection | LeaseQuestions) -> None:
         task = asyncio.get_running_loop().create_task(connection.close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
@@ -130,23 +170,26 @@ class GrpcPeerTransport:
         hello = context.local.hello(peer.member_id)
         for url in peer.urls:
             context.log("info", "sending snapshot to peer", peer=name, url=url)
-            try:
-                channel = context.dialer.open(url)
-            except (OSError, ValueError) as error:
-                context.log("error", "cannot send snapshot", peer=name, url=url, error=str(error))
+            connection = await self._connect(url, name)
+            if connection is None:
                 continue
             try:
-                await send_snapshot_file(channel, hello, message, path, context.settings)
-            except grpc.aio.AioRpcError as error:
-                details = error.details() or error.code().name
-                if error.code() is grpc.StatusCode.UNAVAILABLE:
-                    details = await explain_failure(url, details, context.dialer.tls)
-                context.log("warn", "sending snapshot failed", peer=name, url=url, error=details)
-            except (OSError, TimeoutError, asyncio.InvalidStateError) as error:
-                context.log("warn", "sending snapshot failed", peer=name, url=url, error=str(error))
+                await send_snapshot_file(connection, hello, message, path, context.settings)
+            except (RpcError, OSError) as error:
+                context.log("warn", "sending snapshot failed", peer=name, url=url, error=explain_loss(error))
             else:
                 context.log("info", "peer has the snapshot", peer=name)
                 return True
             finally:
-                await channel.close()
+                await connection.close()
         return False
+
+    async def _connect(self, url: str, name: str) -> ClientConnection | None:
+        context = self._context
+        try:
+            async with asyncio.timeout(context.settings.connect_timeout_ms / 1000):
+                return await context.dialer.connect(url)
+        except (OSError, ValueError) as error:
+            explanation = await explain_failure(url, error, context.dialer.tls)
+            context.log("warn", "sending snapshot failed", peer=name, url=url, error=explanation)
+            return None

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from miniraft.peer.describe import PeerUnreachableError, describe_peer
-from miniraft.peer.security import PeerTls, remote_host
+from miniraft.peer.security import PeerTls
 from tests.support.certificates import Authority
 from tests.support.peer_ends import End, connected, eventually
 
@@ -179,9 +179,3 @@ def test_renewed_certificates_are_taken_up_without_a_restart(tmp_path):
         await two.close()
 
     asyncio.run(scenario())
-
-
-def test_the_remote_host_is_found_in_grpcs_name_of_it():
-    assert remote_host("ipv4:127.0.0.1:3456") == "127.0.0.1"
-    assert remote_host("ipv6:%5B::1%5D:3456") == "::1"
-    assert remote_host("unix:/run/socket") == ""
