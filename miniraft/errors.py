@@ -62,7 +62,18 @@ REQUEST_TOO_LARGE = EtcdError(Code.INVALID_ARGUMENT, "etcdserver: request is too
 COMPACTED = EtcdError(Code.OUT_OF_RANGE, "etcdserver: mvcc: required revision has been compacted")
 FUTURE_REVISION = EtcdError(Code.OUT_OF_RANGE, "etcdserver: mvcc: required revision is a future revision")
 NO_SPACE = EtcdError(Code.RESOURCE_EXHAUSTED, "etcdserver: mvcc: database space exceeded")
+
+# Leases
 LEASE_NOT_FOUND = EtcdError(Code.NOT_FOUND, "etcdserver: requested lease not found")
+LEASE_EXISTS = EtcdError(Code.FAILED_PRECONDITION, "etcdserver: lease already exists")
+LEASE_TTL_TOO_LARGE = EtcdError(Code.OUT_OF_RANGE, "etcdserver: too large lease TTL")
+NOT_PRIMARY_LESSOR = EtcdError(Code.UNKNOWN, "not a primary lessor")
+
+# Locks and elections
+LOCK_SESSION_EXPIRED = EtcdError(Code.UNKNOWN, "mutex: session is expired")
+ELECTION_NOT_LEADER = EtcdError(Code.UNKNOWN, "election: not leader")
+ELECTION_NO_LEADER = EtcdError(Code.UNKNOWN, "election: no leader")
+LEADER_KEY_MISSING = EtcdError(Code.UNKNOWN, '"leader" field must be provided')
 
 # Members
 MEMBER_NOT_FOUND = EtcdError(Code.NOT_FOUND, "etcdserver: member not found")
@@ -71,6 +82,14 @@ PEER_URLS_EXIST = EtcdError(Code.FAILED_PRECONDITION, "etcdserver: Peer URLs alr
 LEARNERS_ONLY_PROMOTED = EtcdError(Code.FAILED_PRECONDITION, "etcdserver: can only promote a learner member")
 TOO_MANY_LEARNERS = EtcdError(Code.FAILED_PRECONDITION, "etcdserver: too many learner members in cluster")
 NOT_LEADER = EtcdError(Code.FAILED_PRECONDITION, "etcdserver: not leader")
+MEMBER_URLS_INVALID = EtcdError(Code.INVALID_ARGUMENT, "etcdserver: given member URLs are invalid")
+LEARNER_NOT_READY = EtcdError(
+    Code.FAILED_PRECONDITION, "etcdserver: can only promote a learner member which is in sync with leader"
+)
+NOT_ENOUGH_STARTED = EtcdError(  # not FAILED_PRECONDITION: etcd forgot to map it
+    Code.UNKNOWN, "etcdserver: re-configuration failed due to not enough started members"
+)
+UNHEALTHY_CLUSTER = EtcdError(Code.UNAVAILABLE, "etcdserver: unhealthy cluster")
 BAD_LEADER_TRANSFEREE = EtcdError(Code.FAILED_PRECONDITION, "etcdserver: bad leader transferee")
 NOT_CAPABLE = EtcdError(Code.FAILED_PRECONDITION, "etcdserver: not capable")
 LEARNER_UNSUPPORTED = EtcdError(Code.FAILED_PRECONDITION, "etcdserver: rpc not supported for learner")
@@ -90,3 +109,44 @@ TRANSFER_TIMED_OUT = EtcdError(Code.UNKNOWN, "etcdserver: request timed out, lea
 TOO_MANY_REQUESTS = EtcdError(Code.UNKNOWN, "etcdserver: too many requests")
 CORRUPT_CLUSTER = EtcdError(Code.DATA_LOSS, "etcdserver: corrupt cluster")
 DEADLINE_EXCEEDED = EtcdError(Code.DEADLINE_EXCEEDED, "context deadline exceeded")
+
+# Downgrade
+DOWNGRADE_VERSION_FORMAT = EtcdError(
+    Code.INVALID_ARGUMENT, "etcdserver: wrong downgrade target version format"
+)
+DOWNGRADE_VERSION_INVALID = EtcdError(Code.INVALID_ARGUMENT, "etcdserver: invalid downgrade target version")
+CLUSTER_VERSION_UNKNOWN = EtcdError(
+    Code.FAILED_PRECONDITION, "etcdserver: cluster version not found during downgrade"
+)
+DOWNGRADE_IN_PROGRESS = EtcdError(
+    Code.FAILED_PRECONDITION, "etcdserver: cluster has a downgrade job in progress"
+)
+UNKNOWN_METHOD = EtcdError(Code.UNKNOWN, "etcdserver: unknown method")
+
+# Authentication
+USER_NAME_EMPTY = EtcdError(Code.INVALID_ARGUMENT, "etcdserver: user name is empty")
+ROLE_NAME_EMPTY = EtcdError(Code.INVALID_ARGUMENT, "etcdserver: role name is empty")
+AUTH_FAILED = EtcdError(
+    Code.INVALID_ARGUMENT, "etcdserver: authentication failed, invalid user ID or password"
+)
+PERMISSION_NOT_GIVEN = EtcdError(Code.INVALID_ARGUMENT, "etcdserver: permission not given")
+INVALID_AUTH_MANAGEMENT = EtcdError(Code.INVALID_ARGUMENT, "etcdserver: invalid auth management")
+AUTH_REVISION_OLD = EtcdError(Code.INVALID_ARGUMENT, "etcdserver: revision of auth store is old")
+PERMISSION_DENIED = EtcdError(Code.PERMISSION_DENIED, "etcdserver: permission denied")
+ROOT_USER_MISSING = EtcdError(Code.FAILED_PRECONDITION, "etcdserver: root user does not exist")
+ROOT_ROLE_NOT_GRANTED = EtcdError(Code.FAILED_PRECONDITION, "etcdserver: root user does not have root role")
+USER_EXISTS = EtcdError(Code.FAILED_PRECONDITION, "etcdserver: user name already exists")
+USER_NOT_FOUND = EtcdError(Code.FAILED_PRECONDITION, "etcdserver: user name not found")
+ROLE_EXISTS = EtcdError(Code.FAILED_PRECONDITION, "etcdserver: role name already exists")
+ROLE_NOT_FOUND = EtcdError(Code.FAILED_PRECONDITION, "etcdserver: role name not found")
+ROLE_NOT_GRANTED = EtcdError(Code.FAILED_PRECONDITION, "etcdserver: role is not granted to the user")
+PERMISSION_NOT_GRANTED = EtcdError(
+    Code.FAILED_PRECONDITION, "etcdserver: permission is not granted to the role"
+)
+AUTH_NOT_ENABLED = EtcdError(Code.FAILED_PRECONDITION, "etcdserver: authentication is not enabled")
+INVALID_AUTH_TOKEN = EtcdError(Code.UNAUTHENTICATED, "etcdserver: invalid auth token")
+NO_PASSWORD_USER = EtcdError(
+    Code.UNKNOWN, "auth: authentication failed, password was given for no password user"
+)
+VERIFY_ONLY_KEY = EtcdError(Code.UNKNOWN, "auth: token signing attempted with verify-only key")
+PASSWORD_TOO_LONG = EtcdError(Code.UNKNOWN, "bcrypt: password length exceeds 72 bytes")

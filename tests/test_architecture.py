@@ -14,9 +14,9 @@ ALLOWED = {
     "raft": set(),
     "wal": {"raft"},
     "mvcc": {"pb"},
-    "auth": {"pb"},
+    "auth": {"mvcc", "pb"},  # of mvcc the store interface
     "server": {"raft", "wal", "mvcc", "auth", "pb"},
-    "api": {"server", "mvcc", "pb"},
+    "api": {"server", "mvcc", "auth", "pb"},
     "peer": {"raft", "pb"},
     "sim": {"server", "raft", "wal", "mvcc", "auth", "pb"},
 }

@@ -244,9 +244,8 @@ def _permission_range(permission: Permission) -> str:
     key, end = permission.key, permission.range_end
     if not end:
         return to_text(key)
-    if end == keyrange.EVERYTHING_FROM:
-        return f"[{to_text(key)}, <open ended>"
-    text = f"[{to_text(key)}, {to_text(end)})"
+    shown_end = "<open ended>" if end == keyrange.EVERYTHING_FROM else f"{to_text(end)})"
+    text = f"[{to_text(key)}, {shown_end}"
     if keyrange.prefix_end(key) == end:
         text += f" (prefix {to_text(key)})"
     return text

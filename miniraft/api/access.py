@@ -35,6 +35,11 @@ class AccessControl:
             return []
         return [_METHODS, (b"access-control-allow-origin", origin), _HEADERS]
 
+    def allows_origin(self, scope: Scope) -> bool:
+        """Whether a page of that origin may open a WebSocket: for these browsers ask no `headers`."""
+        origin = header_value(scope, b"origin")
+        return origin is None or ANY in self._origins or origin.decode("latin-1") in self._origins
+
     def allows_host(self, scope: Scope) -> bool:
         """Whether the Host header is one we answer to. TLS needs no check: names are in the certificate."""
         if self._any_host or scope.get("scheme") == "https":

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, NoReturn, Protocol, TypeVar
 
+from miniraft.api.asgi import ClientGone
 from miniraft.errors import DEADLINE_EXCEEDED
 
 if TYPE_CHECKING:
     from asyncio import Future, TimerHandle
+
+    from miniraft.api.asgi import Receive, Scope
 
 Result = TypeVar("Result")
 
@@ -27,10 +30,18 @@ class Call:
     `metadata` has the names that matter to the API only, in lower case (see `Metadata`).
     """
 
-    __slots__ = ("_future", "_timer", "metadata", "timeout_seconds")
+    __slots__ = ("_future", "_timer", "metadata", "receive", "scope", "timeout_seconds")
 
-    def __init__(self, metadata: Mapping[bytes, bytes], timeout_seconds: float | None) -> None:
+    def __init__(
+        self,
+        metadata: Mapping[bytes, bytes],
+        timeout_seconds: float | None,
+        scope: Scope | None = None,
+    ) -> None:
+        """`scope` is given where the certificate of the connection says who calls: not by JSON."""
         self.metadata = metadata
+        self.scope = scope
+        self.receive: Receive | None = None  # of what follows the request: see `gone`
         self.timeout_seconds = timeout_seconds  # None: no deadline
         self._timer: TimerHandle | None = None
         self._future: Future[object] | None = None
@@ -55,6 +66,26 @@ class Call:
                 self._timer = loop.call_later(self.timeout_seconds, self._deadline_passed)
         return future
 
+    async def wait_for(self, work: Awaitable[Result]) -> Result:
+        """Returns what `work` does, which is given up at the call's deadline.
+
+        Raises DEADLINE_EXCEEDED then.
+        """
+        try:
+            async with asyncio.timeout(self.timeout_seconds):
+                return await work
+        except TimeoutError:
+            raise DEADLINE_EXCEEDED.fresh() from None
+
+    async def gone(self) -> NoReturn:
+        """Waits until the client is gone: for calls that may wait for long. Raises ClientGone."""
+        if self.receive is None:
+            await asyncio.Event().wait()  # nobody will ever tell
+        else:
+            while (await self.receive())["type"] == "http.request":
+                pass
+        raise ClientGone
+
     def finish(self) -> None:
         """Lets go of the timer. Called once, when the call has ended."""
         if self._timer is not None:
@@ -67,19 +98,30 @@ class Call:
 
 
 class StreamCall(Protocol):
-    """A call whose requests or responses are a stream."""
+    """A call whose requests or responses are a stream.
+
+    Some servers tell that the client has gone only to who is receiving, so a handler that
+    sends for long keeps a `receive` or `gone` waiting beside it.
+    """
 
     metadata: Mapping[bytes, bytes]
+    scope: Scope | None  # see `Call`
 
     @property
     def token(self) -> bytes:
         """See `Call.token`."""
 
     async def receive(self) -> bytes | None:
-        """Returns the next serialized request, or None once the client has sent its last."""
+        """Returns the next serialized request, or None once the client has sent its last.
 
-    async def send(self, response: bytes) -> None:
-        """Sends a serialized response; waits while the client reads too slowly."""
+        Raises EtcdError for what is no request, ClientGone.
+        """
+
+    async def gone(self) -> NoReturn:
+        """Waits until the client is gone, once it has sent its last request. Raises ClientGone."""
+
+    async def send(self, *responses: bytes) -> None:
+        """Sends serialized responses; waits while the client reads too slowly."""
 
 
 UnaryHandler = Callable[[Call, bytes], Awaitable[bytes]]

@@ -1,23 +1,18 @@
-"""The JSON gateway: unary RPCs as POST requests with a JSON body.
-
-Errors carry the fields of both generations of etcd's gateway: `error` (up to etcd 3.5) and
-`code`, `message` (since 3.6); clients exist that understand only one of them.
-"""
+"""The JSON gateway: RPCs as POST requests with a JSON body."""
 
 from __future__ import annotations
 
 import time
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
-
-import orjson
+from typing import TYPE_CHECKING
 
 from miniraft.api.answers import answer_to
 from miniraft.api.asgi import ClientGone
 from miniraft.api.call import Call
+from miniraft.api.gateway_errors import respond_error, respond_stream_error
 from miniraft.api.gateway_routes import ROUTES, all_paths
+from miniraft.api.gateway_stream import RESPONSE_HEADERS, JsonStreamCall, StreamCodecs
 from miniraft.api.grpc_framing import parse_timeout, too_large
-from miniraft.api.http_response import JSON, BodyTooLarge, read_body, respond
+from miniraft.api.http_response import NO_SNIFF, PLAIN_TEXT, BodyTooLarge, read_body, respond
 from miniraft.api.json_codec import JsonError, MessageCodec
 from miniraft.errors import Code, EtcdError
 
@@ -26,38 +21,23 @@ if TYPE_CHECKING:
 
     from miniraft.api.admission import Admission
     from miniraft.api.asgi import Receive, Scope, Send
+    from miniraft.api.call import StreamHandler, UnaryHandler
+    from miniraft.api.guard import Guard
     from miniraft.api.http_response import Headers
     from miniraft.api.method import Method, MethodTable
+    from miniraft.api.stream_server import StreamServer
     from miniraft.api.traffic import Traffic
 
     GatewayEndpoint = Callable[[Scope, Receive, Send, Headers], Awaitable[None]]
-
-HTTP_STATUS = {
-    Code.OK: 200,
-    Code.CANCELLED: 499,
-    Code.UNKNOWN: 500,
-    Code.INVALID_ARGUMENT: 400,
-    Code.DEADLINE_EXCEEDED: 504,
-    Code.NOT_FOUND: 404,
-    Code.ALREADY_EXISTS: 409,
-    Code.PERMISSION_DENIED: 403,
-    Code.RESOURCE_EXHAUSTED: 429,
-    Code.FAILED_PRECONDITION: 400,
-    Code.ABORTED: 409,
-    Code.OUT_OF_RANGE: 400,
-    Code.UNIMPLEMENTED: 501,
-    Code.INTERNAL: 500,
-    Code.UNAVAILABLE: 503,
-    Code.DATA_LOSS: 500,
-    Code.UNAUTHENTICATED: 401,
-}
-
-_RESPONSE_HEADERS = [JSON, (b"grpc-metadata-content-type", b"application/grpc")]
 
 _METADATA_PREFIX = b"grpc-metadata-"
 # HTTP headers that become metadata under their own name.
 _OWN_NAMES = frozenset((b"authorization", b"grpc-timeout"))
 
+# A user's rights must not depend on a header that a proxy may have let through (CVE-2018-16886).
+_CERTIFICATE_IGNORED = (
+    b"CommonName of client sending a request against gateway will be ignored and not used as expected\n"
+)
 _WRONG_METHOD = EtcdError(Code.UNIMPLEMENTED, "Method Not Allowed")
 _UNKNOWN_PATH = EtcdError(Code.NOT_FOUND, "Not Found")
 
@@ -66,23 +46,41 @@ class Gateway:
     """Answers everything below /v3/ and its older names."""
 
     def __init__(
-        self, table: MethodTable, admission: Admission, traffic: Traffic, max_request_bytes: int
+        self,
+        table: MethodTable,
+        guard: Guard,
+        admission: Admission,
+        streams: StreamServer,
+        traffic: Traffic,
+        max_request_bytes: int,
     ) -> None:
         """`max_request_bytes` bounds a request as a message; its JSON may be larger, for base64."""
+        self._guard = guard
         self._admission = admission
+        self._streams = streams
         self._traffic = traffic
         self._max_request_bytes = max_request_bytes
         self._max_body_bytes = 2 * max_request_bytes
         self._endpoints: dict[str, GatewayEndpoint] = {}
+        self._many_requests: set[str] = set()
         for path, rpc in ROUTES.items():
-            endpoint = self._endpoint(table.by_path[rpc])
+            method = table.by_path[rpc]
+            endpoint = self._endpoint(method)
             for served in all_paths(path):
                 self._endpoints[served] = endpoint
+                if method.descriptor.client_streaming:
+                    self._many_requests.add(served)
+
+    def takes_many_requests(self, path: str) -> bool:
+        """Whether the body of a request to `path` may hold more than one JSON object."""
+        return path in self._many_requests
 
     async def serve(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
         """Answers one request; `headers` (for CORS) go on every answer."""
         endpoint = self._endpoints.get(scope["path"])
-        if endpoint is None:
+        if self._guard.ignores_certificate(scope):
+            await respond(send, 400, [*headers, PLAIN_TEXT, NO_SNIFF], _CERTIFICATE_IGNORED)
+        elif endpoint is None:
             await respond_error(send, headers, _UNKNOWN_PATH)
         elif scope["method"] != "POST":
             await respond_error(send, headers, _WRONG_METHOD)
@@ -90,9 +88,24 @@ class Gateway:
             await endpoint(scope, receive, send, headers)
 
     def _endpoint(self, method: Method) -> GatewayEndpoint:
-        if method.handler is None:
-            return _unimplemented(method)
-        handler = method.handler
+        if method.handler is not None:
+            return self._unary_endpoint(method, method.handler)
+        if method.stream_handler is not None:
+            return self._stream_endpoint(method, method.stream_handler)
+        return _unimplemented(method)
+
+    def _stream_endpoint(self, method: Method, handler: StreamHandler) -> GatewayEndpoint:
+        codecs = StreamCodecs(method, self._max_request_bytes)
+        run = self._streams.run
+        traffic = self._traffic
+
+        async def serve(scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
+            call = JsonStreamCall(method, codecs, traffic, _metadata(scope), receive, send, headers)
+            await run(method, handler, call)
+
+        return serve
+
+    def _unary_endpoint(self, method: Method, handler: UnaryHandler) -> GatewayEndpoint:
         input_codec = MessageCodec(method.descriptor.input_type)
         output_codec = MessageCodec(method.descriptor.output_type)
         admit = self._admission.admit
@@ -105,6 +118,7 @@ class Gateway:
             began = time.perf_counter() if method.handling_seconds is not None else 0.0
             try:
                 call = _call(scope)
+                call.receive = receive
                 admit(method, call.metadata)
                 text = await read_body(receive, self._max_body_bytes)
                 request = input_codec.decode(text).SerializeToString()
@@ -117,7 +131,7 @@ class Gateway:
                 method.messages_sent += 1
                 body = output_codec.encode_serialized(response)
                 code = Code.OK
-                await respond(send, 200, headers + _RESPONSE_HEADERS, body)
+                await respond(send, 200, headers + RESPONSE_HEADERS, body)
             except ClientGone:
                 pass
             except Exception as exception:  # noqa: BLE001 (answered and, if unexpected, logged)
@@ -152,49 +166,18 @@ def _unimplemented(method: Method) -> GatewayEndpoint:
     return serve
 
 
-def _call(scope: Scope) -> Call:
-    """Returns the call with the metadata that HTTP headers stand for."""
+def _metadata(scope: Scope) -> dict[bytes, bytes]:
+    """Returns the metadata that HTTP headers stand for."""
     metadata = {}
     for name, value in scope["headers"]:
         if name in _OWN_NAMES:
             metadata[name] = value
         elif name.startswith(_METADATA_PREFIX):
             metadata[name[len(_METADATA_PREFIX) :]] = value
+    return metadata
+
+
+def _call(scope: Scope) -> Call:
+    metadata = _metadata(scope)
     timeout = metadata.get(b"grpc-timeout")
     return Call(metadata, parse_timeout(timeout) if timeout is not None else None)
-
-
-async def respond_error(send: Send, headers: Headers, error: EtcdError) -> None:
-    """Answers a unary call with an error."""
-    body = orjson.dumps({"error": error.message, "code": int(error.code), "message": error.message})
-    await respond(send, HTTP_STATUS[error.code], headers + _error_headers(error), body)
-
-
-async def respond_stream_error(send: Send, headers: Headers, error: EtcdError) -> None:
-    """Answers a streaming call, of which nothing has been sent yet, with an error."""
-    status = HTTP_STATUS[error.code]
-    body = orjson.dumps({"error": stream_error(error)})
-    await respond(send, status, headers + _error_headers(error), body + b"\n")
-
-
-def stream_error(error: EtcdError) -> dict[str, Any]:
-    """Returns the `error` object of a stream, with the fields of both gateway generations."""
-    status = HTTP_STATUS[error.code]
-    try:
-        phrase = HTTPStatus(status).phrase
-    except ValueError:
-        phrase = ""
-    return {
-        "grpc_code": int(error.code),
-        "http_code": status,
-        "message": error.message,
-        "http_status": phrase,
-        "code": int(error.code),
-        "details": [],
-    }
-
-
-def _error_headers(error: EtcdError) -> Headers:
-    if error.code != Code.UNAUTHENTICATED:
-        return [JSON]
-    return [JSON, (b"www-authenticate", error.message.encode("ascii", "replace"))]

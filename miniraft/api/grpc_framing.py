@@ -5,7 +5,7 @@ A frame is one byte of flags (1: compressed), four bytes of length (big-endian),
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from miniraft.api.asgi import ClientGone
 from miniraft.errors import Code, EtcdError
@@ -108,6 +108,12 @@ class FrameReader:
         message = bytes(self._buffer[PREFIX_BYTES:end])
         del self._buffer[:end]
         return message
+
+    async def gone(self) -> NoReturn:
+        """Waits behind the end of the request until the client is gone. Raises ClientGone."""
+        while (await self._receive())["type"] == "http.request":
+            pass
+        raise ClientGone
 
     @property
     def has_more(self) -> bool:

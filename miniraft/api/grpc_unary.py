@@ -50,7 +50,8 @@ def unary_endpoint(
         began = time.perf_counter() if method.handling_seconds is not None else 0.0
         try:
             timeout = metadata.get(b"grpc-timeout")
-            call = Call(metadata, None if timeout is None else parse_timeout(timeout))
+            call = Call(metadata, None if timeout is None else parse_timeout(timeout), scope)
+            call.receive = receive
             admit(method, metadata)
             message = await receive()
             body = message.get("body", b"")

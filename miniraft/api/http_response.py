@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from miniraft.api.asgi import ClientGone
@@ -28,14 +29,10 @@ class BodyTooLarge(Exception):  # noqa: N818 (answered in the caller's own form)
 
 async def respond(send: Send, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
     """Sends a whole response. A client that is gone is no error."""
+    # RFC 9110, 8.6: none on 204.
+    length = [] if status == HTTPStatus.NO_CONTENT else [(b"content-length", b"%d" % len(body))]
     try:
-        await send(
-            {
-                "type": "http.response.start",
-                "status": status,
-                "headers": [*headers, (b"content-length", b"%d" % len(body))],
-            }
-        )
+        await send({"type": "http.response.start", "status": status, "headers": [*headers, *length]})
         await send({"type": "http.response.body", "body": body})
     except OSError:
         pass
@@ -46,9 +43,9 @@ async def not_found(send: Send, headers: Headers) -> None:
     await respond(send, 404, [*headers, PLAIN_TEXT, NO_SNIFF], b"404 page not found\n")
 
 
-async def method_not_allowed(send: Send, headers: Headers) -> None:
-    """Answers anything but GET where only GET is allowed."""
-    await respond(send, 405, [*headers, (b"allow", b"GET"), PLAIN_TEXT, NO_SNIFF], b"Method Not Allowed\n")
+async def method_not_allowed(send: Send, headers: Headers, allowed: bytes = b"GET") -> None:
+    """Answers anything but the one method that is allowed."""
+    await respond(send, 405, [*headers, (b"allow", allowed), PLAIN_TEXT, NO_SNIFF], b"Method Not Allowed\n")
 
 
 async def read_body(receive: Receive, limit_bytes: int) -> bytes:

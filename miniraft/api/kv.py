@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from miniraft.api.guard import Guard
 from miniraft.api.responses import (
     delete_range_response,
     put_response,
     range_response,
     txn_response,
 )
-from miniraft.errors import LEARNER_UNSUPPORTED, NO_SPACE
+from miniraft.api.space import refuse_for_space
+from miniraft.errors import LEARNER_UNSUPPORTED
 from miniraft.pb.rpc_pb2 import (
     CompactionRequest,
     DeleteRangeRequest,
@@ -40,6 +42,7 @@ class KeyValueApi:
     def __init__(self, service: Service, headers: HeaderWriter) -> None:
         self._service = service
         self._headers = headers
+        self._guard = Guard(service)
 
     def unary(self) -> dict[str, UnaryHandler]:
         """Returns the unary handlers by path."""
@@ -62,6 +65,8 @@ class KeyValueApi:
             await call.wait_on(service.read_index())
         else:
             validation.check_range(request)
+        if self._guard.authorization.enabled:
+            await self._guard.require_read(call, request.key, request.range_end)
         result = service.range(request)
         return range_response(self._headers.field(result.revision), result)
 
@@ -70,15 +75,17 @@ class KeyValueApi:
         service = self._service
         request = PutRequest.FromString(raw)
         if not service.has_space_for(validation.put_cost(request)):
-            raise NO_SPACE.fresh()
+            await refuse_for_space(service, call)
         validation.check_put(request)
-        result = await call.wait_on(service.propose(_PUT, raw))
+        header = await self._guard.header(call) if self._guard.authorization.enabled else b""
+        result = await call.wait_on(service.propose(_PUT, raw, header))
         return put_response(self._headers.field(result.revision), result)
 
     async def delete_range(self, call: Call, raw: bytes) -> bytes:
         """Deletes keys."""
         validation.check_delete_range(DeleteRangeRequest.FromString(raw))
-        result = await call.wait_on(self._service.propose(_DELETE_RANGE, raw))
+        header = await self._guard.header(call) if self._guard.authorization.enabled else b""
+        result = await call.wait_on(self._service.propose(_DELETE_RANGE, raw, header))
         return delete_range_response(self._headers.field(result.revision), result)
 
     async def txn(self, call: Call, raw: bytes) -> bytes:
@@ -87,18 +94,22 @@ class KeyValueApi:
         request = TxnRequest.FromString(raw)
         cost = validation.txn_cost(request)
         if cost and not service.has_space_for(cost):
-            raise NO_SPACE.fresh()
+            await refuse_for_space(service, call)
         validation.check_txn(request, service.limits.max_txn_operations)
         if validation.is_read_only(request):
             if not validation.is_serializable(request):
                 await call.wait_on(service.read_index())
+            if self._guard.authorization.enabled:
+                await self._guard.require_txn(call, request)
             result = service.read_only_txn(request)
         else:
-            result = await call.wait_on(service.propose(_TXN, raw))
+            header = await self._guard.header(call) if self._guard.authorization.enabled else b""
+            result = await call.wait_on(service.propose(_TXN, raw, header))
         return txn_response(self._headers.field(result.revision), result)
 
     async def compact(self, call: Call, raw: bytes) -> bytes:
         """Drops what only reads below a revision need."""
         CompactionRequest.FromString(raw)
+        await self._guard.require_root(call)
         result = await call.wait_on(self._service.propose(_COMPACT, raw))
         return self._headers.field(result.revision)

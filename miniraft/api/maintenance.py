@@ -1,32 +1,37 @@
-"""The Maintenance service, as far as it is built: status, hashes, alarms, leadership."""
+"""The Maintenance service: status, hashes, alarms, defragmentation, leadership, downgrades."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from miniraft.errors import NO_LEADER, Code, EtcdError
+from miniraft.api.guard import Guard
+from miniraft.errors import NO_LEADER, UNKNOWN_METHOD
 from miniraft.pb.rpc_pb2 import (
     AlarmMember,
     AlarmRequest,
     AlarmResponse,
+    DefragmentRequest,
+    DefragmentResponse,
     DowngradeInfo,
+    DowngradeRequest,
+    DowngradeResponse,
     HashKVRequest,
     HashKVResponse,
+    HashRequest,
+    HashResponse,
     MoveLeaderRequest,
     MoveLeaderResponse,
     StatusRequest,
     StatusResponse,
 )
+from miniraft.server.proposal import RequestKind
+from miniraft.server.versions import check_downgrade
 from miniraft.version import SERVER_VERSION, STORAGE_VERSION
 
 if TYPE_CHECKING:
     from miniraft.api.call import Call, UnaryHandler
     from miniraft.api.response_header import HeaderWriter
     from miniraft.server.service import Service
-
-_ALARM_CHANGES_UNIMPLEMENTED = EtcdError(
-    Code.UNIMPLEMENTED, "raising and disarming alarms is not implemented by this server: only GET is"
-)
 
 
 class MaintenanceApi:
@@ -35,19 +40,24 @@ class MaintenanceApi:
     def __init__(self, service: Service, headers: HeaderWriter) -> None:
         self._service = service
         self._headers = headers
+        self._guard = Guard(service)
 
     def unary(self) -> dict[str, UnaryHandler]:
         """Returns the handlers by path."""
         return {
             "/etcdserverpb.Maintenance/Alarm": self.alarm,
+            "/etcdserverpb.Maintenance/Defragment": self.defragment,
+            "/etcdserverpb.Maintenance/Downgrade": self.downgrade,
+            "/etcdserverpb.Maintenance/Hash": self.hash,
             "/etcdserverpb.Maintenance/HashKV": self.hash_kv,
             "/etcdserverpb.Maintenance/MoveLeader": self.move_leader,
             "/etcdserverpb.Maintenance/Status": self.status,
         }
 
-    async def status(self, _call: Call, raw: bytes) -> bytes:
+    async def status(self, call: Call, raw: bytes) -> bytes:
         """Answers the member's figures; works without a leader, and says so in `errors`."""
         StatusRequest.FromString(raw)
+        await self._guard.require_user(call)
         status = self._service.status()
         errors = list(status.errors)
         if not status.leader and NO_LEADER.message not in errors:
@@ -65,13 +75,18 @@ class MaintenanceApi:
             isLearner=status.is_learner,
             storageVersion=STORAGE_VERSION,
             dbSizeQuota=self._service.limits.effective_quota_bytes,
-            downgradeInfo=DowngradeInfo(),
+            downgradeInfo=DowngradeInfo(
+                enabled=bool(status.downgrade_target), targetVersion=status.downgrade_target
+            ),
         ).SerializeToString()
 
-    async def hash_kv(self, _call: Call, raw: bytes) -> bytes:
+    async def hash_kv(self, call: Call, raw: bytes) -> bytes:
         """Hashes the keyspace at a revision, to compare members with each other."""
         request = HashKVRequest.FromString(raw)
-        value, compact_revision, hash_revision = self._service.hash_kv(request.revision)
+        await self._guard.require_root(call)
+        value, compact_revision, hash_revision = await call.wait_on(
+            self._service.administration.hash_kv(request.revision)
+        )
         return HashKVResponse(
             header=self._headers.message(),
             hash=value,
@@ -79,20 +94,67 @@ class MaintenanceApi:
             hash_revision=hash_revision,
         ).SerializeToString()
 
-    async def alarm(self, _call: Call, raw: bytes) -> bytes:
-        """Lists the alarms raised; of every type and member unless asked for one."""
+    async def alarm(self, call: Call, raw: bytes) -> bytes:
+        """Lists the alarms raised (of every member, whichever is named), raises or disarms one."""
         request = AlarmRequest.FromString(raw)
-        if request.action != AlarmRequest.GET:
-            raise _ALARM_CHANGES_UNIMPLEMENTED.fresh()
+        if request.action == AlarmRequest.GET:
+            await self._guard.require_user(call)
+            await call.wait_on(self._service.read_index())
+            found = [alarm for alarm in self._service.alarms() if request.alarm in (0, alarm[1])]
+        elif request.action in (AlarmRequest.ACTIVATE, AlarmRequest.DEACTIVATE):
+            await self._guard.require_root(call)
+            found = await call.wait_on(self._service.propose(RequestKind.ALARM, raw))
+        else:
+            found = []  # etcd lets it pass as well
         alarms = [
             AlarmMember(memberID=member_id, alarm=alarm)  # type: ignore[arg-type]  # an AlarmType's number
-            for member_id, alarm in self._service.alarms()
-            if request.alarm in (0, alarm)
+            for member_id, alarm in found
         ]
         return AlarmResponse(header=self._headers.message(), alarms=alarms).SerializeToString()
+
+    async def defragment(self, call: Call, raw: bytes) -> bytes:
+        """Gives unused space back to the file system. The answer has no header, as etcd's."""
+        DefragmentRequest.FromString(raw)
+        await self._guard.require_root(call)
+        await call.wait_on(self._service.administration.defragment())
+        return DefragmentResponse().SerializeToString()
+
+    async def hash(self, call: Call, raw: bytes) -> bytes:
+        """Hashes everything stored; to be compared only between equal versions."""
+        HashRequest.FromString(raw)
+        await self._guard.require_root(call)
+        value = await call.wait_on(self._service.administration.hash_store())
+        return HashResponse(header=self._headers.message(), hash=value).SerializeToString()
+
+    async def downgrade(self, call: Call, raw: bytes) -> bytes:
+        """Validates, begins or cancels a downgrade of the cluster by one minor version.
+
+        It is recorded and shown by Status; there is no other storage format to go back to.
+        """
+        request = DowngradeRequest.FromString(raw)
+        await self._guard.require_root(call)
+        service = self._service
+        if request.action == DowngradeRequest.CANCEL:
+            await self._set_downgrade(call, "")
+        elif request.action in (DowngradeRequest.VALIDATE, DowngradeRequest.ENABLE):
+            await call.wait_on(service.read_index())
+            target = check_downgrade(
+                request.version, service.cluster_version, service.status().downgrade_target
+            )
+            if request.action == DowngradeRequest.ENABLE:
+                await self._set_downgrade(call, target)
+        else:
+            raise UNKNOWN_METHOD.fresh()
+        version = service.cluster_version.rpartition(".")[0]
+        return DowngradeResponse(header=self._headers.message(), version=version).SerializeToString()
+
+    async def _set_downgrade(self, call: Call, target: str) -> None:
+        message = DowngradeInfo(enabled=bool(target), targetVersion=target)
+        await call.wait_on(self._service.propose(RequestKind.SET_DOWNGRADE, message.SerializeToString()))
 
     async def move_leader(self, call: Call, raw: bytes) -> bytes:
         """Hands leadership to another member. The answer has no header, as etcd's."""
         request = MoveLeaderRequest.FromString(raw)
+        await self._guard.require_root(call)
         await call.wait_on(self._service.transfer_leadership(request.targetID))
         return MoveLeaderResponse().SerializeToString()

@@ -9,7 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from miniraft.errors import Code, EtcdError
-from miniraft.pb import election_pb2, health_pb2, lock_pb2, rpc_pb2
+from miniraft.pb import (
+    election_pb2,
+    health_pb2,
+    lock_pb2,
+    reflection_pb2,
+    reflection_v1alpha_pb2,
+    rpc_pb2,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -18,7 +25,15 @@ if TYPE_CHECKING:
 
     from miniraft.api.call import StreamHandler, UnaryHandler
 
-_FILES = (rpc_pb2.DESCRIPTOR, lock_pb2.DESCRIPTOR, election_pb2.DESCRIPTOR, health_pb2.DESCRIPTOR)
+# The files that define the services of the client API.
+SERVICE_FILES = (
+    rpc_pb2.DESCRIPTOR,
+    lock_pb2.DESCRIPTOR,
+    election_pb2.DESCRIPTOR,
+    health_pb2.DESCRIPTOR,
+    reflection_pb2.DESCRIPTOR,
+    reflection_v1alpha_pb2.DESCRIPTOR,
+)
 
 
 class Observer(Protocol):
@@ -96,7 +111,7 @@ class MethodTable:
     ) -> None:
         """Joins the RPCs with what is built. Raises ValueError when a handler fits no RPC."""
         self.by_path: dict[str, Method] = {}
-        for file in _FILES:
+        for file in SERVICE_FILES:
             for service in file.services_by_name.values():
                 for descriptor in service.methods:
                     method = Method(descriptor)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from miniraft.api.admission import Admission
     from miniraft.api.method import MethodTable
     from miniraft.api.traffic import Traffic
+    from miniraft.server.lease_counters import LeaseCounters
 
 
 def exponential(start: float, factor: float, count: int) -> tuple[float, ...]:
@@ -102,6 +103,7 @@ class Metrics:
         self.ranges = 0
         self.transactions = 0
         self.keyspace: Callable[[], KeyspaceFigures] | None = None
+        self.leases: LeaseCounters | None = None
 
         # Peers, by member id in hex
         self.peer_round_trip_seconds = self._histogram(

@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from miniraft.errors import Code
 from miniraft.pb.rpc_pb2 import AlarmType
+from miniraft.server.lease_counters import TTL_BUCKETS
 from miniraft.version import SERVER_VERSION
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class MemberCollector(Collector):
         """Yields the families as of now."""
         yield from self._server()
         yield from self._storage()
+        yield from self._leases()
         yield from self._network()
         yield from self._health()
         yield from self._grpc()
@@ -203,6 +205,7 @@ class MemberCollector(Collector):
         yield family("counter", "etcd_mvcc_delete_total", "Deletes applied.", value=metrics.deletes)
         yield family("counter", "etcd_mvcc_range_total", "Ranges answered.", value=metrics.ranges)
         yield family("counter", "etcd_mvcc_txn_total", "Transactions applied.", value=metrics.transactions)
+        yield from self._watches()
         if metrics.keyspace is None:
             return
         figures = metrics.keyspace()
@@ -216,6 +219,39 @@ class MemberCollector(Collector):
             "Last compaction.",
             value=figures.compact_revision,
         )
+
+    def _watches(self) -> Iterator[Metric]:
+        watches = self._service.watches
+        for kind, name, help_text, value in (
+            ("gauge", "watch_stream_total", "Watch streams open.", watches.stream_count),
+            ("gauge", "watcher_total", "Watches.", watches.watcher_count),
+            ("gauge", "slow_watcher_total", "Watches that are behind.", watches.slow_watcher_count),
+            ("gauge", "pending_events_total", "Events waiting to be sent.", watches.pending_event_count),
+            ("counter", "events_total", "Events sent.", watches.event_count),
+        ):
+            yield family(kind, f"etcd_debugging_mvcc_{name}", help_text, value=value)
+
+    def _leases(self) -> Iterator[Metric]:
+        counters = self._metrics.leases
+        if counters is None:
+            return
+        for name, text, count in (
+            ("lease_granted", "Leases granted.", counters.granted),
+            ("lease_revoked", "Leases revoked.", counters.revoked),
+            ("lease_renewed", "Renewals, seen by the leader.", counters.renewed),
+            ("server_lease_expired", "Leases that have run out, seen by the leader.", counters.expired),
+        ):
+            yield family("counter", f"etcd_debugging_{name}_total", text, value=count)
+        name = "etcd_debugging_lease_ttl_total"
+        granted = Metric(name, "Times leases were granted for, in seconds.", "histogram")
+        total = 0
+        for exponent, count in enumerate(counters.ttl_counts):
+            total += count
+            bound = "+Inf" if exponent == TTL_BUCKETS else f"{2.0**exponent}"
+            granted.add_sample(f"{name}_bucket", {"le": bound}, total)
+        granted.add_sample(f"{name}_sum", {}, counters.ttl_sum_seconds)
+        granted.add_sample(f"{name}_count", {}, total)
+        yield granted
 
     def _network(self) -> Iterator[Metric]:
         metrics = self._metrics

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from miniraft.api.guard import Guard
 from miniraft.api.responses import range_response
 from miniraft.api.wire import embedded
 from miniraft.errors import Code, EtcdError
@@ -34,6 +35,7 @@ class RangeStreamApi:
     def __init__(self, service: Service, headers: HeaderWriter) -> None:
         self._service = service
         self._headers = headers
+        self._guard = Guard(service)
 
     def streams(self) -> dict[str, StreamHandler]:
         """Returns the stream handlers by path."""
@@ -46,6 +48,7 @@ class RangeStreamApi:
         _check(request)
         if not request.serializable:
             await service.read_index()
+        await self._guard.require_read(call, request.key, request.range_end)
         if request.count_only:
             result = service.range(request)
             await call.send(
@@ -75,7 +78,8 @@ class RangeStreamApi:
             await call.send(embedded(_RANGE_RESPONSE, piece))
             piece_keys = self._next_piece_keys(piece_keys, len(piece))
             request.key = _key_of(result.kvs[-1]) + b"\0"
-            await asyncio.sleep(0)  # others have their turn between two pieces
+            await asyncio.sleep(0)  # others have their turn between two pieces, and may take rights away
+            await self._guard.require_read(call, request.key, request.range_end)
 
     def _next_piece_keys(self, piece_keys: int, piece_bytes: int) -> int:
         """Keeps pieces near the size of the largest request."""

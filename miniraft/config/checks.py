@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from miniraft.config.problem import ConfigError
 from miniraft.config.values import urls
+from miniraft.runtime.credentials import read_token_options
 from miniraft.runtime.log import LEVELS
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 MAX_ELECTION_TIMEOUT_MS = 50000
 MIN_RAFT_TIMEOUT_SECONDS = 5.0
 MIN_PROGRESS_INTERVAL_SECONDS = 0.1
+LOWEST_BCRYPT_COST, HIGHEST_BCRYPT_COST = 4, 31
 
 
 def check(config: ServerConfig, given: Collection[str], warnings: Warnings) -> None:
@@ -36,6 +38,7 @@ def check(config: ServerConfig, given: Collection[str], warnings: Warnings) -> N
     _check_bounds(config)
     _check_timing(config)
     _check_choices(config)
+    _check_auth(config, warnings)
     _check_tls_limits(config, warnings)
     _check_compaction(config)
     _check_bindings(config)
@@ -143,6 +146,26 @@ def _check_choices(config: ServerConfig) -> None:
             "improperly formatted log rotation config",
             """write --log-rotation-config-json='{"maxsize": 100}'""",
         ) from None
+
+
+def _check_auth(config: ServerConfig, warnings: Warnings) -> None:
+    try:
+        read_token_options(config.auth_token)
+    except ValueError as error:
+        raise ConfigError(
+            str(error), "write --auth-token=simple, or jwt,priv-key=FILE,sign-method=RS256,ttl=10m"
+        ) from None
+    if not LOWEST_BCRYPT_COST <= config.bcrypt_cost <= HIGHEST_BCRYPT_COST:
+        raise ConfigError(
+            f"--bcrypt-cost {config.bcrypt_cost} is not in {LOWEST_BCRYPT_COST} to {HIGHEST_BCRYPT_COST}",
+            "write --bcrypt-cost=10: each step more doubles the time for a password",
+        )
+    if config.client_cert_auth and config.client_server != "h2corn":
+        warnings.add(
+            "certificates are asked for, but do not name users under authentication: this server "
+            "does not tell who shows them; log in with a password, or leave --client-server out",
+            client_server=config.client_server,
+        )
 
 
 def _check_tls_limits(config: ServerConfig, warnings: Warnings) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from miniraft.api.options import ApiOptions
 from miniraft.raft.config import RaftConfig
+from miniraft.runtime import log
+from miniraft.runtime.credentials import CredentialSettings, read_token_options
 from miniraft.runtime.listener import ListenerOptions, SocketOptions, TlsOptions
 from miniraft.runtime.node import NodeSettings
 from miniraft.runtime.store_committer import CommitPolicy
@@ -16,7 +18,9 @@ from miniraft.server.limits import Limits
 if TYPE_CHECKING:
     from miniraft.runtime.config import ServerConfig
 
+_TOKEN_TTL_SECONDS = 300  # also what 0 means, as in etcd
 _MAX_APPEND_BYTES = 1024 * 1024
+_SHORTEST_PROGRESS_SECONDS = 0.1  # as etcd's
 
 
 def limits(config: ServerConfig) -> Limits:
@@ -28,8 +32,8 @@ def limits(config: ServerConfig) -> Limits:
     )
 
 
-def member_config(config: ServerConfig, cluster_id: int, member_id: int) -> MemberConfig:
-    """Raises ValueError when a bound does not hold."""
+def member_config(config: ServerConfig, cluster_id: int, member_id: int, life: int = 0) -> MemberConfig:
+    """`life`: see MemberConfig. Raises ValueError when a bound does not hold."""
     raft = RaftConfig(
         member_id=member_id,
         election_ticks=config.election_ticks,
@@ -40,11 +44,17 @@ def member_config(config: ServerConfig, cluster_id: int, member_id: int) -> Memb
         cluster_id=cluster_id,
         raft=raft,
         name=config.name,
+        life=life,
         client_urls=config.advertise_client_urls,
         tick_ms=config.heartbeat_interval_ms,
         snapshot_count=config.snapshot_count,
         catchup_entries=config.snapshot_catchup_entries,
         max_learners=config.max_learners,
+        lease_checkpoints=config.feature("LeaseCheckpoint"),
+        auto_compaction_period_ms=int(config.auto_compaction_period_seconds * 1000),
+        auto_compaction_revisions=config.auto_compaction_revisions,
+        compaction_batch_revisions=config.compaction_batch_limit,
+        token_ttl_ms=(config.auth_token_ttl_seconds or _TOKEN_TTL_SECONDS) * 1000,
         limits=limits(config),
     )
 
@@ -53,12 +63,21 @@ def node_settings(config: ServerConfig) -> NodeSettings:
     """How the driver goes about its work."""
     return NodeSettings(
         tick_ms=config.heartbeat_interval_ms,
+        election_timeout_ms=config.election_timeout_ms,
         keep_segments=config.max_wals,
         commit=CommitPolicy(
             interval_ms=max(1, int(config.backend_batch_interval_seconds * 1000)),
             operation_limit=config.backend_batch_limit,
         ),
         unsafe_no_fsync=config.unsafe_no_fsync,
+        credentials=CredentialSettings(
+            tokens=read_token_options(config.auth_token),
+            bcrypt_cost=config.bcrypt_cost,
+            accepts_certificates=config.client_cert_auth,
+        ),
+        strict_reconfig_check=config.strict_reconfig_check,
+        compaction_batch_revisions=config.compaction_batch_limit,
+        compaction_pause_seconds=config.compaction_sleep_interval_seconds,
         stall_warning_ms=max(config.election_timeout_ms // 2, 2 * config.heartbeat_interval_ms),
     )
 
@@ -69,8 +88,12 @@ def api_options(config: ServerConfig, *, serve_grpc: bool = True, serve_http: bo
         serve_grpc=serve_grpc,
         serve_http=serve_http,
         enable_gateway=config.enable_grpc_gateway,
+        watch_progress_interval_seconds=max(
+            _SHORTEST_PROGRESS_SECONDS, config.watch_progress_notify_interval_seconds
+        ),
         cors=frozenset(config.cors),
         host_whitelist=frozenset(config.host_whitelist),
+        set_log_level=log.set_level,
     )
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from random import SystemRandom
 from typing import TYPE_CHECKING
 
 from miniraft.peer.describe import PeerUnreachableError, describe_peer
@@ -67,6 +68,9 @@ class Beginning:
     store: LmdbStore
     assumed_members: tuple[MemberInfo, ...] = ()  # a joining member's knowledge of the others
     unverified_peers: dict[int, tuple[str, ...]] = field(default_factory=dict)  # id -> URLs, see `PeerLinks`
+    life: int = (
+        0  # drawn when there was no data; by it a peer's word of this life is told from an earlier one
+    )
 
 
 async def begin(config: ServerConfig, folder: DataFolder, tls: PeerTls) -> Beginning:
@@ -113,6 +117,7 @@ async def _restart(config: ServerConfig, folder: DataFolder, disk: RealDisk, tls
         store = _open_store(config, folder)
         if needs_received_snapshot(recovered, store):
             store = _finish_installation(config, folder, recovered, store)
+        await asyncio.to_thread(_defragment_if_worth_it, store, config.bootstrap_defrag_threshold_megabytes)
     except BaseException:
         wal.close()
         raise
@@ -147,8 +152,9 @@ async def _form(config: ServerConfig, disk: RealDisk, store: LmdbStore, tls: Pee
     check_own_entry(initial_cluster, config.name, config.initial_advertise_peer_urls)
     first = new_cluster(initial_cluster, config.name, config.initial_cluster_token)
     others = {member.id: member.peer_urls for member in first.members if member.id != first.member_id}
+    life = SystemRandom().getrandbits(63) or 1
     await asyncio.gather(
-        *(check_earlier_life(first.cluster_id, first.member_id, urls, tls) for urls in others.values())
+        *(check_earlier_life(first.cluster_id, first.member_id, life, urls, tls) for urls in others.values())
     )
     seed_store(store, first)
     await _commit_now(store)
@@ -164,7 +170,7 @@ async def _form(config: ServerConfig, disk: RealDisk, store: LmdbStore, tls: Pee
     )
     hard_state = HardState(first.snapshot.term, NO_MEMBER, first.snapshot.index)
     recovered = RecoveredLog(metadata, hard_state, first.snapshot, [])
-    return Beginning(first.cluster_id, first.member_id, wal, recovered, store, (), dict(others))
+    return Beginning(first.cluster_id, first.member_id, wal, recovered, store, (), dict(others), life)
 
 
 async def _join(config: ServerConfig, disk: RealDisk, store: LmdbStore, tls: PeerTls) -> Beginning:
@@ -185,7 +191,9 @@ async def _join(config: ServerConfig, disk: RealDisk, store: LmdbStore, tls: Pee
 
 
 # What the others say ------------------------------------------------------------------------
-async def check_earlier_life(cluster_id: int, member_id: int, urls: Sequence[str], tls: PeerTls) -> bool:
+async def check_earlier_life(
+    cluster_id: int, member_id: int, life: int, urls: Sequence[str], tls: PeerTls
+) -> bool:
     """Asks one peer of a new cluster whether it knows this member from before.
 
     Returns whether it answered for sure: a peer that is down, or still starting, did not.
@@ -197,12 +205,14 @@ async def check_earlier_life(cluster_id: int, member_id: int, urls: Sequence[str
         except PeerUnreachableError:
             continue
         if description.bootstrapped:
-            _refuse_second_life(cluster_id, member_id, description)
+            _refuse_second_life(cluster_id, member_id, life, description)
             return True
     return False
 
 
-def _refuse_second_life(cluster_id: int, member_id: int, description: peer_pb2.DescribeReply) -> None:
+def _refuse_second_life(
+    cluster_id: int, member_id: int, life: int, description: peer_pb2.DescribeReply
+) -> None:
     if description.cluster_id != cluster_id:
         raise BootstrapError(
             f"member {description.member_name} belongs to cluster {format_id(description.cluster_id)}, which "
@@ -219,7 +229,9 @@ def _refuse_second_life(cluster_id: int, member_id: int, description: peer_pb2.D
             f"member {shown} has been removed from cluster {format_id(cluster_id)} (says "
             f"{description.member_name}); add it anew with 'etcdctl member add NAME --peer-urls=URL', {again}"
         )
-    if own.client_urls:  # it has published itself once, so it has had data
+    # It has published itself once, so it has had data: unless that was just now, in this life, and
+    # the peer has learnt of it before it was asked.
+    if own.client_urls and own.life != life:
         urls = ",".join(own.peer_urls)
         raise BootstrapError(
             f"member {own.name} ({shown}) has already been bootstrapped: it took part in cluster "
@@ -294,6 +306,19 @@ def _members_of(description: peer_pb2.DescribeReply) -> tuple[MemberInfo, ...]:
 # The disk -----------------------------------------------------------------------------------
 def _open_store(config: ServerConfig, folder: DataFolder) -> LmdbStore:
     return LmdbStore(folder.store_file, unsafe_no_fsync=config.unsafe_no_fsync)
+
+
+def _defragment_if_worth_it(store: LmdbStore, threshold_megabytes: int) -> None:
+    """--bootstrap-defrag-threshold-megabytes; 0: never."""
+    before_bytes = store.size_bytes()
+    free_bytes = before_bytes - store.size_in_use_bytes()
+    if not threshold_megabytes or free_bytes < threshold_megabytes << 20:
+        return
+    work = store.defragmentation()
+    work.write()
+    work.finish()
+    work.close()
+    log.event("info", "defragmented at start", before_bytes=before_bytes, size_bytes=store.size_bytes())
 
 
 def _check_no_lone_store(folder: DataFolder, store: LmdbStore) -> None:

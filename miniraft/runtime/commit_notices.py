@@ -83,6 +83,9 @@ class CommitNotices:
         for message in messages:
             if message.kind == MessageKind.APPEND:
                 self._held.pop(message.receiver, None)
+        if not self._held and self._timer is not None:
+            self._timer.cancel()  # waking up for nothing would cost more
+            self._timer = None
 
 
 def _is_notice(message: Message) -> bool:

@@ -113,7 +113,7 @@ class DataFolder:
         if _is_bbolt(self.store_file):
             raise DataFolderError(
                 f"{self.root} holds the data of an etcd member (its keyspace is a bbolt file), which this "
-                f"program cannot use in place. Nothing was changed. To bring it over, with that etcd stopped: "
+                f"program cannot use in place. Nothing was changed. To bring it over, that etcd stopped: "
                 f"'etcdutl-py snapshot restore {self.store_file} --skip-hash-check --data-dir NEW-FOLDER'"
             )
         log = segments_in([path.name for path in self.wal.iterdir()]) if self.wal.is_dir() else []

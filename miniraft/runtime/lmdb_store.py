@@ -33,6 +33,7 @@ import threading
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
+import crc32c
 import lmdb
 
 from miniraft.mvcc.store import BUCKET_NAMES, MAX_KEY_BYTES, Bucket
@@ -53,7 +54,9 @@ _STEP_BYTES = 256 << 10
 _FULL_BYTES = 64 << 10
 _OPERATION_OVERHEAD_BYTES = 150  # what a change takes in memory beside key and value, about
 _UNFINISHED_SUFFIX = ".tmp"
+_DEFRAGMENTED_SUFFIX = ".defragmented.tmp"
 _NO_MORE: Final = (None, None)
+_NOT_HASHED = frozenset((b"consistent_index", b"term"))
 
 
 class StoreRefused(Exception):  # noqa: N818 (it says what happened)
@@ -128,6 +131,36 @@ class LmdbCommit:
                 self._transaction = None
 
 
+class LmdbDefragmentation:
+    """The store's file being written anew, without the pages that nothing uses.
+
+    `write` runs in a thread with no commit running or beginning, `finish` on the loop before the
+    next one, `close` in a thread. A crash at any point leaves the old file or the new one, which
+    hold the same. In between the two the store commits nothing: it would go to the old file.
+    """
+
+    def __init__(self, store: LmdbStore) -> None:
+        self._store = store
+        self._opened: tuple[Any, int, list[Any]] | None = None
+        self._old: Any = None
+
+    def write(self) -> None:
+        """Writes the new file and puts it in the old one's place. Blocks. Raises OSError, StoreRefused."""
+        self._opened = self._store.write_defragmented()
+
+    def finish(self) -> None:
+        """From now on the store works with the new file."""
+        if self._opened is None:
+            raise ValueError("the new file has not been written")
+        self._old = self._store.take_over(*self._opened)
+        self._opened = None
+
+    def close(self) -> None:
+        """Lets go of the old file. Blocks."""
+        if self._old is not None:
+            self._old.close()
+
+
 class LmdbStore:
     """A `Store` in one LMDB file.
 
@@ -163,6 +196,7 @@ class LmdbStore:
         self._pending_bytes = 0
         self._commit: LmdbCommit | None = None
         self._failure: OSError | None = None
+        self._is_replaced = False  # a defragmented file is in place, and not in use yet
         self._copying = threading.Lock()  # held while copying, so that `_commit` stays None
         self._begin_reader()
 
@@ -245,7 +279,7 @@ class LmdbStore:
         """See `Store.begin_commit`."""
         if self._failure is not None:
             raise self._refusal()
-        if self._commit is not None or not self.pending_operations():
+        if self._commit is not None or self._is_replaced or not self.pending_operations():
             return None
         if not self._copying.acquire(blocking=False):
             return None
@@ -320,21 +354,74 @@ class LmdbStore:
         if self._failure is not None:
             raise self._refusal()
         with self._copying:
-            if self._commit is not None:
-                raise ValueError("the store cannot be copied while a commit is running")
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+            self._write_copy(path)
+
+    def _write_copy(self, path: Path) -> None:
+        if self._commit is not None:
+            raise ValueError("the store cannot be copied while a commit is running")
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+        try:
+            self._environment.copyfd(descriptor, compact=True)
+            if not self._unsafe_no_fsync:
+                os.fsync(descriptor)
+                sync_folder(path.parent)
+        except BaseException as error:
+            path.unlink()
+            if isinstance(error, lmdb.Error):
+                raise _as_os_error(error, path) from error
+            raise
+        finally:
+            os.close(descriptor)
+
+    def defragmentation(self) -> LmdbDefragmentation:
+        """Returns the work that gives the file's unused pages back to the file system."""
+        return LmdbDefragmentation(self)
+
+    def write_defragmented(self) -> tuple[Any, int, list[Any]]:
+        """What `LmdbDefragmentation.write` does; returns the new environment, its map's size, its tables."""
+        if self._failure is not None:
+            raise self._refusal()
+        new = self._path.with_name(self._path.name + _DEFRAGMENTED_SUFFIX)
+        with self._copying:
+            new.unlink(missing_ok=True)  # of an attempt that was interrupted
+            self._write_copy(new)
+            environment, map_bytes = _open(new, self._map_bytes, unsafe_no_fsync=self._unsafe_no_fsync)
             try:
-                self._environment.copyfd(descriptor, compact=True)
-                if not self._unsafe_no_fsync:
-                    os.fsync(descriptor)
-                    sync_folder(path.parent)
-            except BaseException as error:
-                path.unlink()
-                if isinstance(error, lmdb.Error):
-                    raise _as_os_error(error, path) from error
+                databases = _open_buckets(environment, new)
+                self._is_replaced = True
+                new.replace(self._path)
+                sync_folder(self._path.parent)
+            except BaseException:
+                environment.close()
                 raise
-            finally:
-                os.close(descriptor)
+            return environment, map_bytes, databases
+
+    def take_over(self, environment: Any, map_bytes: int, databases: list[Any]) -> Any:
+        """What `LmdbDefragmentation.finish` does; returns the old environment."""
+        self._reader.abort()
+        old, self._environment = self._environment, environment
+        self._map_bytes, self._databases = map_bytes, databases
+        self._is_replaced = False
+        self._begin_reader()
+        return old
+
+    def hash_committed(self) -> int:
+        """Returns CRC-32C over all tables as last committed, but for the place in the log. Blocks.
+
+        No commit may be running. Members that hold the same have the same hash if they have
+        applied the same entries; other versions may count otherwise.
+        """
+        if self._failure is not None:
+            raise self._refusal()
+        checksum: int = 0
+        with self._copying, self._environment.begin(buffers=True) as transaction:
+            for bucket, database in zip(Bucket, self._databases, strict=True):
+                checksum = crc32c.crc32c(BUCKET_NAMES[bucket], checksum)
+                with transaction.cursor(database) as cursor:
+                    for key, value in cursor.iternext():
+                        if bucket is not Bucket.META or bytes(key) not in _NOT_HASHED:
+                            checksum = crc32c.crc32c(value, crc32c.crc32c(key, checksum))
+        return checksum
 
     def close(self) -> None:
         """See `Store.close`. Waits for a commit or copy that is running."""

@@ -198,6 +198,17 @@ def configure(format: str = "auto", level: str = "info", outputs: Iterable[str] 
     _bridge_logging(level)
 
 
+def set_level(level: str) -> None:
+    """Changes the level while the process runs, and logs that it did, whatever the level.
+
+    Raises KeyError for an unknown level.
+    """
+    global _threshold  # noqa: PLW0603 - the log belongs to the process
+    _threshold = LEVELS[level]
+    _bridge_logging(level)
+    _write(Record(datetime.now(UTC), "info", "", _caller(1), "changed the log level", {"level": level}))
+
+
 def _open_outputs(format_name: str, outputs: Iterable[str]) -> list[_Output]:
     opened: list[_Output] = []
     try:

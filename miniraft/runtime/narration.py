@@ -89,6 +89,8 @@ class Narrator:
         fields = {"term": seen.term, "silence_ms": silence_ms}
         if not seen.pre_vote:
             message = f"standing for election in term {seen.term}"
+        elif seen.reason == "disconnected":
+            message = "the leader's connection closed: asking the others for pre-votes"
         elif silence_ms == 0:
             message = f"starting an election for term {seen.term}"
         else:

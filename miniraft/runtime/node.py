@@ -17,34 +17,48 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from miniraft.errors import SERVER_STOPPED
 from miniraft.pb import peer_pb2
+from miniraft.peer.settings import ASK_LEASES_METHOD
 from miniraft.raft.message import MessageKind
-from miniraft.runtime import log
+from miniraft.runtime import cluster_narration, log
+from miniraft.runtime.administration import NodeAdministration
 from miniraft.runtime.commit_notices import CommitNotices
+from miniraft.runtime.credentials import CredentialSettings, RuntimeCredentials
+from miniraft.runtime.leaderless import LeaderlessAlarm
+from miniraft.runtime.lease_router import LeaseRouter
 from miniraft.runtime.log_writer import LogWriter
+from miniraft.runtime.membership_changes import MembershipChanges
 from miniraft.runtime.narration import Narrator
 from miniraft.runtime.peers import PeerLinks
+from miniraft.runtime.quota_watch import QuotaWatch
 from miniraft.runtime.snapshots import SnapshotExchange
 from miniraft.runtime.store_committer import CommitPolicy, StoreCommitter
 from miniraft.runtime.ticker import Ticker
+from miniraft.runtime.watch_replay import WatchReplayer
+from miniraft.server.versions import lowest_version
 from miniraft.version import SERVER_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from miniraft.mvcc.results import RangeResult, TxnResult
+    from miniraft.mvcc.results import LeaseGrantResult, LeaseTimes, RangeResult, TxnResult
+    from miniraft.mvcc.watch.hub import WatchHub
     from miniraft.pb.rpc_pb2 import RangeRequest, TxnRequest
     from miniraft.peer.handshake import Refusal
     from miniraft.peer.transport import GrpcPeerTransport
     from miniraft.raft.message import Message
     from miniraft.raft.state import SnapshotMetadata
     from miniraft.runtime.data_dir import DataFolder
+    from miniraft.server.administration import Administration
     from miniraft.server.effects import Effects, Persist, Reply
     from miniraft.server.limits import Limits
     from miniraft.server.member import Member
     from miniraft.server.service import MemberInfo, MemberStatus
     from miniraft.wal.interface import WriteAheadLog
+
+_TICKS_BETWEEN_VERSIONS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +72,10 @@ class NodeSettings:
     unsafe_no_fsync: bool = False
     stall_warning_ms: int = 500  # the event loop was held up for longer: say so
     slow_sync_warning_seconds: float = 1.0  # as in etcd
+    credentials: CredentialSettings = field(default_factory=CredentialSettings)
+    strict_reconfig_check: bool = True
+    compaction_batch_revisions: int = 1000
+    compaction_pause_seconds: float = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +111,10 @@ class Node:
         self.cluster_id = member.cluster_id
         self.member_id = member.member_id
         self.limits = limits
+        self.authorization = member.authorization
+        self.credentials = RuntimeCredentials(
+            settings.credentials, member.authorization, lambda: member.applied_snapshot.index
+        )
         self.stopped: asyncio.Future[str] = self._loop.create_future()
         self._settings = settings
         self._observers = observers or DiskObservers()
@@ -121,6 +143,30 @@ class Node:
             settings.commit,
         )
         self._snapshots = SnapshotExchange(self, folder, self._committer, settings.unsafe_no_fsync)
+        self._replayer = WatchReplayer(self._loop, member.watches)
+        self._leaderless = LeaderlessAlarm(max(1, settings.election_timeout_ms // settings.tick_ms))
+        self._leases = LeaseRouter(
+            self.member_id,
+            lambda: self.leader,
+            self._ask_own_lessor,
+            self._ask_peer_lessor,
+            member.request_timeout_ms,
+        )
+        self._administration = NodeAdministration(
+            self,
+            self._committer,
+            folder,
+            MembershipChanges(
+                self,
+                settings.strict_reconfig_check,
+                member.request_timeout_ms,
+                settings.election_timeout_ms,
+            ),
+        )
+        self.administration: Administration = self._administration
+        self._quota_watch = QuotaWatch(limits.effective_quota_bytes)
+        self._compaction_timer: asyncio.TimerHandle | None = None
+        self._ticks = 0
         self._last_slow_sync_log = 0.0
         self._ticker: Ticker | None = None
 
@@ -128,6 +174,8 @@ class Node:
     def start(self, transport: GrpcPeerTransport, unverified_peers: frozenset[int] = frozenset()) -> None:
         """Begins to tick and to speak to the peers; `unverified_peers`: see PeerLinks."""
         self._peers.connect(transport, unverified_peers)
+        transport.answer(ASK_LEASES_METHOD, self._leases.answer_peer)
+        self._administration.start(transport)
         self._bring_peers_in_line()
         self._ticker = Ticker(
             self._loop,
@@ -157,6 +205,8 @@ class Node:
         if self._ticker is not None:
             self._ticker.stop()
         self._notices.stop()
+        self.credentials.close()
+        await self._administration.close()
         await self._snapshots.close()
         await self._committer.close()
         await self._loop.run_in_executor(None, self._log_writer.stop)
@@ -182,6 +232,9 @@ class Node:
 
     def _end_member(self) -> None:
         self._failed = True  # effects other than replies are dropped from now on
+        self._replayer.stop()
+        if self._compaction_timer is not None:
+            self._compaction_timer.cancel()
         self._member.stop()
         _reply(self._member.drain().replies)
 
@@ -217,6 +270,41 @@ class Node:
         self._member.transfer_leadership(future, target, _now_ms())
         self._schedule_flush()
         return future
+
+    def grant_lease(
+        self, lease_id: int, ttl_seconds: int, header: bytes = b""
+    ) -> asyncio.Future[LeaseGrantResult]:
+        """See Service.grant_lease."""
+        future = self._loop.create_future()
+        self._member.grant_lease(future, lease_id, ttl_seconds, header, _now_ms())
+        self._schedule_flush()
+        return future
+
+    async def renew_lease(self, lease_id: int) -> LeaseTimes | None:
+        """See Service.renew_lease."""
+        return await self._leases.renew(lease_id)
+
+    async def lease_time_to_live(self, lease_id: int, *, with_keys: bool) -> LeaseTimes | None:
+        """See Service.lease_time_to_live."""
+        return await self._leases.time_to_live(lease_id, with_keys=with_keys)
+
+    def leases(self) -> Sequence[int]:
+        """See Service.leases."""
+        return self._member.leases()
+
+    def _ask_own_lessor(self, question: peer_pb2.LeaseQuestion) -> asyncio.Future[LeaseTimes | None]:
+        future = self._loop.create_future()
+        if question.renew:
+            self._member.renew_lease(future, question.lease_id, _now_ms())
+        else:
+            self._member.lease_time_to_live(future, question.lease_id, question.keys, _now_ms())
+        self._schedule_flush()
+        return future
+
+    async def _ask_peer_lessor(self, leader: int, question: peer_pb2.LeaseQuestion) -> peer_pb2.LeaseAnswer:
+        if self._failed:
+            raise SERVER_STOPPED.fresh()
+        return await self._peers.transport.ask_about_lease(leader, question)
 
     def range(self, request: RangeRequest) -> RangeResult:
         """See Service.range."""
@@ -256,6 +344,15 @@ class Node:
         """See Service.cluster_version."""
         return self._member.cluster_version
 
+    @property
+    def watches(self) -> WatchHub:
+        """See Service.watches."""
+        return self._member.watches
+
+    def call_when_leaderless(self, callback: Callable[[], None]) -> None:
+        """See Service.call_when_leaderless."""
+        self._leaderless.callbacks.append(callback)
+
     def status(self) -> MemberStatus:
         """See Service.status."""
         return self._member.status()
@@ -266,7 +363,7 @@ class Node:
 
     def alarms(self) -> Sequence[tuple[int, int]]:
         """See Service.alarms."""
-        return ()
+        return self._member.alarms.all()
 
     def has_space_for(self, cost_bytes: int) -> bool:
         """See Service.has_space_for."""
@@ -303,6 +400,7 @@ class Node:
                 peer_urls=member.peer_urls,
                 client_urls=member.client_urls,
                 is_learner=member.is_learner,
+                life=member.life,
             )
         return reply
 
@@ -386,7 +484,7 @@ class Node:
             self._send_once_durable(effects.persist_sequence, effects.messages_after_persist)
         if effects.replies:
             _reply(effects.replies)
-        if effects.observations or effects.compacted_snapshot or effects.membership_changed:
+        if effects.observations or effects.notes or effects.compacted_snapshot or effects.membership_changed:
             self._carry_out_rare(effects)
         if effects.stop_reason:
             self.fail(effects.stop_reason)  # the store may hold half an entry: nothing is committed any more
@@ -395,7 +493,7 @@ class Node:
         return effects
 
     def _carry_out_rare(self, effects: Effects) -> None:
-        if effects.observations:
+        if effects.observations or effects.notes:
             self._narrate(effects)
         if effects.compacted_snapshot is not None:
             self._log_writer.submit_snapshot(effects.compacted_snapshot, self._on_log_purged)
@@ -427,6 +525,9 @@ class Node:
         for observation in effects.observations:
             level, message, fields = self._narrator.tell(observation, now_ms)
             log.event(level, message, logger="raft", member=self.name_of(self.member_id), **fields)
+        for note in effects.notes:
+            level, message, fields = cluster_narration.tell(note, self.name_of, self.revision)
+            log.event(level, message, logger="cluster", **fields)
 
     def _bring_peers_in_line(self) -> None:
         self._peers.set_members(self._member.cluster)
@@ -434,7 +535,40 @@ class Node:
     # Clock and disk ------------------------------------------------------------------------
     def _on_tick(self) -> None:
         self._member.tick(_now_ms())
+        self._ticks += 1
+        if self._ticks % _TICKS_BETWEEN_VERSIONS == 0 and self.leader == self.member_id:
+            self._negotiate_version()
+        if self._compaction_timer is None and self._member.compaction_unfinished:
+            self._compact_on()
+        self._leaderless.tick(has_leader=self._member.raft.leader != 0)
         self._schedule_flush()
+
+    def _compact_on(self) -> None:
+        """Drops some more of what a compaction no longer keeps, then lets others work."""
+        self._compaction_timer = None
+        if self._failed:
+            return
+        self._member.compact_on(self._settings.compaction_batch_revisions)
+        self._schedule_flush()
+        if self._member.compaction_unfinished:
+            self._compaction_timer = self._loop.call_later(
+                self._settings.compaction_pause_seconds, self._compact_on
+            )
+
+    def _negotiate_version(self) -> None:
+        """Has the cluster agree on what all members understand, once all have said what that is."""
+        seen = self.transport().statistics()
+        versions = {SERVER_VERSION}
+        for member in self.members():
+            if member.id != self.member_id:
+                version = seen[member.id].server_version if member.id in seen else ""
+                if not version:
+                    return
+                versions.add(version)
+        try:
+            self._member.common_version_found(lowest_version(versions))
+        except ValueError as error:
+            log.event("warn", "a member tells a version that is none", error=str(error))
 
     def _on_stall(self, late_ms: int) -> None:
         log.event(
@@ -464,6 +598,10 @@ class Node:
         if self._failed:
             return
         self._member.store_committed(committed.index)
+        store = self._member.store
+        warning = self._quota_watch.look(store.size_bytes(), store.size_in_use_bytes(), self.revision)
+        if warning is not None:
+            log.event("warn", warning.message, **warning.fields)
         self._schedule_flush()
 
     def _on_store_failure(self, error: OSError) -> None:

@@ -91,7 +91,9 @@ async def verify_peers(node: Node, beginning: Beginning, tls: PeerTls) -> None:
         pause_seconds = _VERIFY_PAUSE_SECONDS
         while not node.stopped.done():
             try:
-                if await check_earlier_life(beginning.cluster_id, beginning.member_id, urls, tls):
+                if await check_earlier_life(
+                    beginning.cluster_id, beginning.member_id, beginning.life, urls, tls
+                ):
                     node.peer_verified(peer_id)
                     return
             except BootstrapError as error:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from miniraft.api.metrics import KeyspaceFigures, Metrics
+from miniraft.errors import EtcdError
 from miniraft.pb import peer_pb2
 from miniraft.peer.dialing import Dialer
 from miniraft.peer.handshake import LocalMember
@@ -30,6 +31,7 @@ from miniraft.raft.invariant import InvariantViolation
 from miniraft.runtime import assembly, log, systemd
 from miniraft.runtime.bootstrap import begin
 from miniraft.runtime.client_side import ClientSide
+from miniraft.runtime.corruption_check import CorruptDataError, check_before_serving, check_periodically
 from miniraft.runtime.data_dir import DataFolder, DataFolderError
 from miniraft.runtime.listener import ListenError
 from miniraft.runtime.lmdb_store import StoreRefused
@@ -132,6 +134,12 @@ class RunningServer:
         parts = self._running()
         if not await wait_until_ready(parts.node, parts.transport, self._config):
             return False
+        if self._config.feature("InitialCorruptCheck"):
+            try:
+                await check_before_serving(parts.node, parts.transport)
+            except (CorruptDataError, EtcdError) as error:
+                parts.node.fail(str(error))
+                return False
         log.event("info", "ready to serve client requests")
         await parts.clients.start(parts.node, parts.metrics)
         return True
@@ -162,10 +170,13 @@ class RunningServer:
         self._resources.push_async_callback(node.stop)
         transport = self._connect(node, peer_server, folder, metrics)
         metrics.keyspace = lambda: _keyspace_figures(node)
+        metrics.leases = node.member.lease_counters
         self._parts = _Parts(node, transport, clients, metrics)
         node.start(transport, frozenset(beginning.unverified_peers))
         self._run_beside(_copy_peer_counters(metrics, transport))
         self._run_beside(verify_peers(node, beginning, self._tls))
+        if config.corrupt_check_time_seconds:
+            self._run_beside(check_periodically(node, transport, config.corrupt_check_time_seconds))
         if config.initial_election_tick_advance:
             self._run_beside(hasten_first_election(node, transport, config.election_ticks))
         await clients.start_monitoring(node, metrics)
@@ -188,7 +199,7 @@ class RunningServer:
     def _restore(self, config: ServerConfig, beginning: Beginning) -> Member:
         try:
             member = restore_member(
-                assembly.member_config(config, beginning.cluster_id, beginning.member_id),
+                assembly.member_config(config, beginning.cluster_id, beginning.member_id, beginning.life),
                 beginning.recovered,
                 beginning.store,
                 SystemRandom(),

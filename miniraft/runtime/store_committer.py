@@ -1,22 +1,28 @@
 """Commits of the keyspace: when they begin, and the thread they are written in.
 
 A commit begins `interval_ms` after the first change it takes in, or when enough has gathered.
-Copies for followers run in the same thread, between two commits.
+Copies for followers and other work on the file run in the same thread, between two commits.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from miniraft.mvcc.store import Commit, Store
     from miniraft.raft.state import SnapshotMetadata
+
+Result = TypeVar("Result")
+# Runs a function in the store's thread.
+InThread = Callable[[Callable[[], Result]], Awaitable[Result]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,7 @@ class StoreCommitter:
         self._idle = asyncio.Event()  # no commit and no copy is running
         self._idle.set()
         self._paused = False
+        self._claims = 0  # works that want the file to themselves: commits let them go first
         self.committed = applied()  # nothing is uncommitted in a store just opened
 
     def consider(self) -> None:
@@ -91,17 +98,43 @@ class StoreCommitter:
 
         Raises OSError.
         """
-        while not self._idle.is_set():
-            await self._idle.wait()
-        if self._paused:
-            raise OSError("the keyspace is being replaced or closed")
-        self._idle.clear()
-        committed = self.committed
+        async with self.alone() as in_thread:
+            committed = self.committed
+            await in_thread(lambda: self._store.copy_to(path))
+            return committed
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[InThread[None]]:
+        """No commit runs inside; writes gather in memory. Yields what runs a function in the thread.
+
+        Raises OSError while the store is being replaced or closed.
+        """
+        self._claims += 1
         try:
-            await self._loop.run_in_executor(self._thread, self._store.copy_to, path)
+            while not self._idle.is_set():
+                await self._idle.wait()
+            if self._paused:
+                raise OSError("the keyspace is being replaced or closed")
+            self._idle.clear()
+        finally:
+            self._claims -= 1
+        try:
+            yield lambda work: self._loop.run_in_executor(self._thread, work)
         finally:
             self._idle.set()
-        return committed
+            if not self._paused:
+                self.consider()
+
+    async def flush(self) -> None:
+        """Returns when what has been written until now is on disk. Raises OSError when it fails."""
+        while not self._idle.is_set():
+            await self._idle.wait()
+        if self._store.pending_operations():
+            self._begin()
+            while not self._idle.is_set():
+                await self._idle.wait()
+        if self._paused:
+            raise OSError("the keyspace is being replaced or closed")
 
     async def close(self) -> None:
         """Commits what there is, unless frozen, and ends the thread. The store stays open."""
@@ -118,7 +151,7 @@ class StoreCommitter:
         self._begin()
 
     def _begin(self) -> None:
-        if self._paused or not self._idle.is_set():
+        if self._paused or self._claims or not self._idle.is_set():
             return  # what waits goes with the next one: `consider` is called again
         applied = self._applied()
         try:

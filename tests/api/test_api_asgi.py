@@ -71,9 +71,10 @@ def test_a_client_that_is_gone_is_no_error(caplog):
     assert caplog.text == ""
 
 
-def test_websockets_are_refused_and_lifespan_is_agreed_to():
+def test_websockets_beside_the_gateway_are_refused_and_lifespan_is_agreed_to():
     for application in (None, create_metrics_application(MemoryService(), Metrics())):
-        (closed,) = exchange([], kind="websocket", path="/v3/watch", application=application)
+        path = "/metrics" if application is None else "/v3/watch"
+        (closed,) = exchange([], kind="websocket", path=path, application=application)
         assert closed["type"] == "websocket.close"
         lifespan = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
         sent = exchange(lifespan, kind="lifespan", path="", application=application)

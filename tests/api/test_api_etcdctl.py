@@ -117,11 +117,23 @@ def test_member_list_alarms_and_move_leader(api, etcdctl):
     assert api.service.transferred_to == [0x2A]
 
 
-def test_unbuilt_command_fails_cleanly(api, etcdctl):
-    refused = etcdctl(api.address, "lease", "grant", "10", check=False)
-    assert refused.returncode == 1
-    assert "code = Unimplemented" in refused.stderr
-    assert "LeaseGrant" in refused.stderr
+def test_leases(api, etcdctl):
+    granted = etcdctl(api.address, "lease", "grant", "10").stdout
+    assert granted.endswith(" granted with TTL(10s)\n")
+    lease = granted.split()[1]
+    etcdctl(api.address, "put", "k", "v", "--lease", lease)
+    assert etcdctl(api.address, "lease", "list").stdout == f"found 1 leases\n{lease}\n"
+    assert etcdctl(api.address, "lease", "keep-alive", "--once", lease).stdout == (
+        f"lease {lease} keepalived with TTL(10)\n"
+    )
+    assert etcdctl(api.address, "lease", "timetolive", "--keys", lease).stdout == (
+        f"lease {lease} granted with TTL(10s), remaining(10s), attached keys([k])\n"
+    )
+    assert etcdctl(api.address, "lease", "revoke", lease).stdout == f"lease {lease} revoked\n"
+    assert etcdctl(api.address, "get", "k").stdout == ""
+    assert etcdctl(api.address, "lease", "timetolive", lease).stdout == f"lease {lease} already expired\n"
+    refused = etcdctl(api.address, "lease", "revoke", lease, check=False)
+    assert refused.stderr.endswith("(etcdserver: requested lease not found)\n")
 
 
 def test_mutual_tls(tmp_path, etcdctl):

@@ -194,7 +194,11 @@ def test_alarms(api, client):
     api.service.raised_alarms = [(MEMBER_ID, 1), (7, 2)]
     alarms = client("Maintenance/Alarm", AlarmRequest(alarm=2)).alarms
     assert [(alarm.memberID, alarm.alarm) for alarm in alarms] == [(7, 2)]
-    assert client.fails("Maintenance/Alarm", AlarmRequest(action=2))[0] == "UNIMPLEMENTED"
+    disarm = AlarmRequest(action=AlarmRequest.DEACTIVATE, memberID=7, alarm=2)
+    assert [alarm.memberID for alarm in client("Maintenance/Alarm", disarm).alarms] == [7]
+    assert list(client("Maintenance/Alarm", disarm).alarms) == []
+    raised = client("Maintenance/Alarm", AlarmRequest(action=AlarmRequest.ACTIVATE, memberID=8, alarm=1))
+    assert [(alarm.memberID, alarm.alarm) for alarm in raised.alarms] == [(8, 1)]
 
 
 def test_move_leader(api, client):

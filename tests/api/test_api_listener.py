@@ -393,7 +393,7 @@ def test_the_same_application_under_hypercorn():
                 ranged(b"", timeout=5)
             assert raised.value.details() == "etcdserver: key is not provided"
             with pytest.raises(grpc.RpcError) as raised:
-                channel.unary_unary("/etcdserverpb.Lease/LeaseGrant")(b"", timeout=5)
+                channel.unary_unary("/etcdserverpb.Lease/LeaseForget")(b"", timeout=5)
             assert raised.value.code() == grpc.StatusCode.UNIMPLEMENTED
             pieces = channel.unary_stream("/etcdserverpb.KV/RangeStream")(b"\x0a\x01k", timeout=5)
             assert len(list(pieces)) == 1

@@ -136,3 +136,19 @@ def test_what_cannot_be_configured_changes_nothing(tmp_path, arguments, error):
         log.configure(*arguments)
     log.event("info", "still here")
     assert "still here" in file.read_text()
+
+
+def test_the_level_changes_while_running(tmp_path):
+    path = tmp_path / "level.log"
+    log.configure("json", "info", [str(path)])
+    logging.getLogger("miniraft.api").debug("not yet")
+    log.set_level("debug")
+    log.event("debug", "now")
+    logging.getLogger("miniraft.api").debug("now too")
+    log.set_level("fatal")
+    log.event("error", "no more")
+    logging.getLogger("miniraft.api").error("no more")
+    with pytest.raises(KeyError):
+        log.set_level("loud")
+    written = [json.loads(line)["msg"] for line in path.read_text().splitlines()]
+    assert written == ["changed the log level", "now", "now too", "changed the log level"]

@@ -14,10 +14,12 @@ from miniraft.bolt.writer import write_database
 from miniraft.mvcc.revision import revision_key
 from miniraft.mvcc.store import Bucket
 from miniraft.pb.kv_pb2 import KeyValue
+from miniraft.pb.rpc_pb2 import AlarmRequest, AlarmType
 from miniraft.runtime.disk import FolderLock, RealDisk
 from miniraft.runtime.lmdb_store import LmdbStore
 from miniraft.server.bootstrap import BootstrapError
 from miniraft.server.metastate import load_position
+from miniraft.server.proposal import RequestKind
 from miniraft.snapshot.problem import SnapshotError
 from miniraft.snapshot.restore import RestoreRequest, restore_snapshot
 from miniraft.snapshot.status import snapshot_status
@@ -230,6 +232,9 @@ def check_cluster_of(tmp_path, restored_names):
         restore_members(cluster, snapshot, restored_names)
         async with cluster:
             await cluster.wait_for_leader()
+            # The alarm came along, as with etcd, and refuses writes until it is disarmed.
+            disarm = AlarmRequest(action=AlarmRequest.DEACTIVATE, memberID=5, alarm=AlarmType.NOSPACE)
+            await cluster.servers["m1"].node.propose(RequestKind.ALARM, disarm.SerializeToString())
             await put(cluster.servers["m1"], "new", "1")
 
             def all_there():

@@ -82,8 +82,11 @@ def _wait_until_ready(process: subprocess.Popen, address: str, log_path: Path) -
     with grpc.insecure_channel(address, options=options) as channel:
         read = channel.unary_unary("/etcdserverpb.KV/Range")
         while time.monotonic() < deadline and process.poll() is None:
-            with contextlib.suppress(grpc.RpcError):
+            try:
                 read(b"\x0a\x01k", timeout=1.0, wait_for_ready=True)
-                return
+            except grpc.RpcError as error:
+                if error.code() != grpc.StatusCode.INVALID_ARGUMENT:  # that: it serves, but only users
+                    continue
+            return
     end = log_path.read_text(errors="replace")[-2000:]
     raise RuntimeError(f"etcd did not become ready at {address}; the end of {log_path}:\n{end}")

@@ -85,7 +85,7 @@ def _wait_until_ready(process, address, tls, log_path):
     deadline = time.monotonic() + _READY_TIMEOUT_S
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(OSError, http.client.HTTPException):
-            if _ask(address, tls) == 200:
+            if _ask(address, tls) in (200, 400):  # 400: it serves, but only users
                 return
         time.sleep(0.02)
     end = log_path.read_text(errors="replace")[-2000:]
