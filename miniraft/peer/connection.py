@@ -29,7 +29,7 @@ from miniraft.peer.handshake import (
     check_receiver,
     describe_member,
 )
-from miniraft.peer.http2.status import RpcError
+from miniraft.peer.http2.status import RpcError, StatusCode
 from miniraft.peer.settings import MESSAGES_METHOD
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ class PeerConnection:
             failure = await self._attempt(url)
             was_connected = self._state is LinkState.CONNECTED
             self._state = LinkState.BACKOFF
-            self._note_loss(was_connected)
+            self._note_loss(was_connected, failure)
             await self._report_failure(url, failure, was_connected)
             await self._wait(self._backoff.next_delay_ms() / 1000)
 
@@ -254,10 +254,12 @@ class PeerConnection:
             pass
 
     # What went wrong -----------------------------------------------------------------------
-    def _note_loss(self, was_connected: bool) -> None:
+    def _note_loss(self, was_connected: bool, failure: Exception) -> None:
         self._clear_queue()
         if was_connected:
             self.statistics.disconnections += 1
+            if _peer_is_gone(failure):
+                self._context.events.on_disconnected(self.address.member_id)
             if not self._loss_reported:
                 self._loss_reported = True
                 self._context.events.on_unreachable(self.address.member_id)
@@ -289,6 +291,13 @@ class PeerConnection:
 
     def _fields(self) -> dict[str, str]:
         return {"peer": describe_member(self.address.member_id, self.address.name)}
+
+
+def _peer_is_gone(failure: Exception) -> bool:
+    """Returns whether the peer's end closed a connection that worked: its process ended, or ends."""
+    if isinstance(failure, RpcError):
+        return failure.code is StatusCode.UNAVAILABLE  # what a peer that shuts down says
+    return isinstance(failure, ConnectionResetError | BrokenPipeError)
 
 
 def _refusal_in(error: RpcError) -> _RefusedError | None:

@@ -28,6 +28,10 @@ class PeerEvents(Protocol):
     def on_unreachable(self, member_id: int) -> None:
         """Messages to this peer were lost: its queue was full, or the stream broke."""
 
+    def on_disconnected(self, member_id: int) -> None:
+        """The peer's end closed the connection: its process has ended, most likely. A peer that is
+        paused, or cut off, does not: that is found out by silence."""
+
     def on_snapshot_received(self, message: Message, path: Path) -> None:
         """A snapshot's data is whole and synced in `path`; `message` is its SNAPSHOT message."""
 

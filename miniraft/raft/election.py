@@ -22,6 +22,7 @@ from miniraft.raft.state import NO_MEMBER, Role
 if TYPE_CHECKING:
     from miniraft.raft.node import Node
 
+SOON_TICKS = 3  # an election without waiting for the timeout comes within so many ticks
 TRANSFER_CAMPAIGN = 1  # a vote request's context: the leader asked for this election
 
 
@@ -81,7 +82,7 @@ def leader_disconnected(node: Node) -> None:
     ticks = node.settings.election_ticks
     node.leader_gone = True
     node.election_elapsed = max(node.election_elapsed, ticks)
-    node.election_timeout = node.election_elapsed + 1 + node.random.randrange(max(1, ticks // 3))
+    node.election_timeout = node.election_elapsed + 1 + node.random.randrange(SOON_TICKS)
 
 
 def _become_candidate(node: Node) -> None:

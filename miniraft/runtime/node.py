@@ -418,6 +418,11 @@ class Node:
         self._member.report_unreachable(member_id)
         self._schedule_flush()
 
+    def on_disconnected(self, member_id: int) -> None:
+        """See PeerEvents.on_disconnected."""
+        self._member.report_disconnected(member_id)
+        self._schedule_flush()
+
     def on_snapshot_received(self, message: Message, path: Path) -> None:
         """See PeerEvents.on_snapshot_received."""
         self._snapshots.received(message, path)

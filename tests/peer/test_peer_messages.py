@@ -93,6 +93,7 @@ def test_a_restarted_peer_is_reconnected_and_its_loss_reported(tmp_path):
                 await eventually(lambda: connected(one, two) and connected(two, one))
             await eventually(lambda: not connected(one, two))
             assert one.unreachable == [2]
+            assert one.disconnected == [2]
             one.transport.send([append(1, 2, 1)])  # dropped: nobody is there
             again = End(tmp_path / "2", 2)
             await again.start(two.url)
@@ -159,6 +160,7 @@ asyncio.run(run())
             child.send_signal(signal.SIGSTOP)
             await eventually(lambda: one.unreachable)
             assert one.logged("no longer answers pings")
+            assert one.disconnected == []  # it may wake again
             child.send_signal(signal.SIGCONT)
             await eventually(lambda: one.transport.connected_since_ms(2) is not None)
         child.kill()

@@ -58,6 +58,22 @@ def test_a_leader_that_stops_hands_over_first(tmp_path, capfd):
     assert "the leader asked it to take over" in capfd.readouterr().err
 
 
+def test_a_leader_that_is_gone_is_replaced_without_waiting_for_the_timeout(tmp_path, capfd):
+    log.configure()
+
+    async def scenario():
+        async with TestCluster(tmp_path, election_timeout_ms=1000) as cluster:
+            leader = await cluster.wait_for_leader()
+            await put(cluster.servers[leader], "a", "1")
+            await cluster.stop(leader)
+            heir = await cluster.wait_for_leader()
+            assert heir != leader
+            await put(cluster.servers[heir], "a", "2")
+
+    run(scenario)
+    assert "the leader's connection closed" in capfd.readouterr().err
+
+
 def test_the_others_go_on_without_the_leader_and_it_catches_up(tmp_path):
     async def scenario():
         async with TestCluster(tmp_path) as cluster:

@@ -37,6 +37,7 @@ class End:
         self.settings = settings or PeerSettings()
         self.local = LocalMember(cluster_id, member_id, f"m{member_id}")
         self.messages, self.batches, self.unreachable, self.snapshots, self.sent = [], [], [], [], []
+        self.disconnected = []
         self.refusals, self.log_lines = [], []
         self.round_trips = []
 
@@ -78,6 +79,9 @@ class End:
 
     def on_unreachable(self, member_id):
         self.unreachable.append(member_id)
+
+    def on_disconnected(self, member_id):
+        self.disconnected.append(member_id)
 
     def on_snapshot_received(self, message, path):
         self.snapshots.append((message, path))
