@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from etcdctl_py.golang.durations import format_duration, parse_duration
-from etcdctl_py.golang.numbers import parse_bool, parse_int
+from etcdctl_py.golang.numbers import parse_bool, parse_int, parse_uint
 from etcdctl_py.golang.quoting import quote_text
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ TEXT = Kind("string", str, quote_text)
 LIST = Kind("list", _parse_list, lambda value: f"[{','.join(value)}]")
 SWITCH = Kind("switch", parse_bool, lambda value: "true" if value else "false")
 NUMBER = Kind("number", lambda text: parse_int(text, 0), str)
+UNSIGNED = Kind("unsigned number", lambda text: parse_uint(text, 0), str)
 DURATION = Kind("duration", parse_duration, lambda seconds: format_duration(round(seconds * 1e9)))
 
 
@@ -82,6 +83,11 @@ def string(name: str, text: str, default: str = "") -> Flag:
 def number(name: str, text: str, default: int = 0) -> Flag:
     """A flag with a whole number for a value."""
     return Flag(name, NUMBER, default, text)
+
+
+def unsigned(name: str, text: str, default: int = 0) -> Flag:
+    """A flag with a whole number from zero on for a value."""
+    return Flag(name, UNSIGNED, default, text)
 
 
 HELP = switch("help", "show this help", shorthand="h")

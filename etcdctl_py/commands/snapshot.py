@@ -88,14 +88,24 @@ def _failed(message: str, *notes: str) -> CommandError:
     return CommandError(message, ExitCode.INTERRUPTED, notes)
 
 
-SNAPSHOT = Group("snapshot", summary="copy a member's store", places={"save": "snapshot:SAVE"})
+SNAPSHOT = Group(
+    "snapshot",
+    summary="copy a member's store, look into the copy and restore it",
+    places={
+        "restore": "snapshot_file:RESTORE",
+        "save": "snapshot:SAVE",
+        "status": "snapshot_file:STATUS",
+    },
+)
 SAVE = Command(
     "save",
     run_save,
     usage="save <filename>",
     summary="save a copy of one member's store to a file",
     description="""
-The file is written as <filename>.part first and renamed when it is whole. To look into it or to
-restore it, use etcdutl: etcdutl snapshot status <filename>
+The file is written as <filename>.part first and renamed when it is whole. To look into it and to
+restore it:
+  etcdutl-py snapshot status <filename>
+  etcdutl-py snapshot restore <filename> --data-dir <new directory>
 """,
 )

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from google.protobuf.message import DecodeError
 
+from miniraft.errors import Code
 from miniraft.pb import peer_pb2
 from miniraft.peer.backoff import Backoff
 from miniraft.peer.codec import append_message, batch_sent_at
@@ -29,7 +30,7 @@ from miniraft.peer.handshake import (
     check_receiver,
     describe_member,
 )
-from miniraft.peer.http2.status import RpcError, StatusCode
+from miniraft.peer.http2.status import RpcError
 from miniraft.peer.settings import MESSAGES_METHOD
 
 if TYPE_CHECKING:
@@ -296,7 +297,7 @@ class PeerConnection:
 def _peer_is_gone(failure: Exception) -> bool:
     """Returns whether the peer's end closed a connection that worked: its process ended, or ends."""
     if isinstance(failure, RpcError):
-        return failure.code is StatusCode.UNAVAILABLE  # what a peer that shuts down says
+        return failure.code is Code.UNAVAILABLE  # what a peer that shuts down says
     return isinstance(failure, ConnectionResetError | BrokenPipeError)
 
 

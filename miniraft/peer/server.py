@@ -13,12 +13,13 @@ from urllib.parse import urlsplit
 
 from google.protobuf.message import DecodeError
 
+from miniraft.errors import Code
 from miniraft.pb import peer_pb2
 from miniraft.peer.codec import decode_messages, message_from_pb
 from miniraft.peer.dialing import connection_settings, parse_peer_url
 from miniraft.peer.handshake import REFUSAL_KEY, Refusal, RefusalKind, check_caller, describe_member
 from miniraft.peer.http2.server import Server
-from miniraft.peer.http2.status import RpcError, StatusCode
+from miniraft.peer.http2.status import RpcError
 from miniraft.peer.security import ServerContexts, check_client_certificate
 from miniraft.peer.settings import DESCRIBE_METHOD, INSTALL_SNAPSHOT_METHOD, MESSAGES_METHOD
 from miniraft.peer.snapshot_receiver import SnapshotRefusedError, receive_snapshot_file
@@ -102,7 +103,7 @@ class PeerServer:
             for member_id, stream in list(streams.items()):
                 if member_id not in member_ids:
                     reason = "the member was taken off the list of members"
-                    stream.finish(RpcError(StatusCode.ABORTED, reason))
+                    stream.finish(RpcError(Code.ABORTED, reason))
 
     async def close(self) -> None:
         """Ends all streams and stops listening."""
@@ -133,7 +134,7 @@ class PeerServer:
         try:
             question = peer_pb2.Question.FromString(encoded)
         except DecodeError as error:
-            raise RpcError(StatusCode.INVALID_ARGUMENT, f"unreadable question: {error}") from error
+            raise RpcError(Code.INVALID_ARGUMENT, f"unreadable question: {error}") from error
         self._admit(question.hello)
         call.write(await handler(encoded))
 
@@ -153,7 +154,7 @@ class PeerServer:
             except ValueError as error:
                 context.statistics_of(sender_id).received_failures += 1
                 self._log("error", "peer sent what cannot be read", peer=f"{sender_id:x}", error=str(error))
-                raise RpcError(StatusCode.INVALID_ARGUMENT, f"unreadable message batch: {error}") from error
+                raise RpcError(Code.INVALID_ARGUMENT, f"unreadable message batch: {error}") from error
 
     async def _serve_install_snapshot(self, call: ServerCall) -> None:
         """Takes a snapshot. A new transfer of one member takes the place of its earlier one."""
@@ -161,7 +162,7 @@ class PeerServer:
         attachment = self._admit(first.hello)
         message = message_from_pb(first.message)
         if message is None or message.snapshot is None or message.sender != first.hello.member_id:
-            raise RpcError(StatusCode.INVALID_ARGUMENT, "a snapshot must open with its message")
+            raise RpcError(Code.INVALID_ARGUMENT, "a snapshot must open with its message")
         statistics = attachment.context.statistics_of(message.sender)
         with _keep(self._snapshot_streams, message.sender, call):
             received = False
@@ -174,16 +175,14 @@ class PeerServer:
                 )
                 received = True
             except SnapshotRefusedError as error:
-                raise RpcError(StatusCode.DATA_LOSS, str(error)) from error
+                raise RpcError(Code.DATA_LOSS, str(error)) from error
             except TimeoutError as error:
-                raise RpcError(StatusCode.DEADLINE_EXCEEDED, "the snapshot stopped coming") from error
+                raise RpcError(Code.DEADLINE_EXCEEDED, "the snapshot stopped coming") from error
             except ConnectionError:
                 raise  # the sender is gone
             except OSError as error:
                 self._log("error", "cannot store the snapshot of the leader", error=str(error))
-                raise RpcError(
-                    StatusCode.RESOURCE_EXHAUSTED, f"cannot store the snapshot: {error}"
-                ) from error
+                raise RpcError(Code.RESOURCE_EXHAUSTED, f"cannot store the snapshot: {error}") from error
             finally:
                 if not received:
                     statistics.snapshots_receive_failed += 1
@@ -202,13 +201,13 @@ class PeerServer:
             async with asyncio.timeout(_FIRST_MESSAGE_TIMEOUT_SECONDS):
                 encoded = await call.read()
         except TimeoutError as error:
-            raise RpcError(StatusCode.DEADLINE_EXCEEDED, "the stream did not open with a Hello") from error
+            raise RpcError(Code.DEADLINE_EXCEEDED, "the stream did not open with a Hello") from error
         if encoded is None:
-            raise RpcError(StatusCode.INVALID_ARGUMENT, "the stream ended before its Hello")
+            raise RpcError(Code.INVALID_ARGUMENT, "the stream ended before its Hello")
         try:
             return kind.FromString(encoded)
         except DecodeError as error:
-            raise RpcError(StatusCode.INVALID_ARGUMENT, f"unreadable Hello: {error}") from error
+            raise RpcError(Code.INVALID_ARGUMENT, f"unreadable Hello: {error}") from error
 
     async def _check_certificate(self, call: ServerCall) -> None:
         source = call.remote_host
@@ -238,7 +237,7 @@ def _keep(streams: dict[int, ServerCall], member_id: int, call: ServerCall) -> I
     earlier = streams.get(member_id)
     streams[member_id] = call
     if earlier is not None:
-        earlier.finish(RpcError(StatusCode.ABORTED, "a newer stream of the same member took its place"))
+        earlier.finish(RpcError(Code.ABORTED, "a newer stream of the same member took its place"))
     try:
         yield
     finally:
@@ -280,4 +279,4 @@ class _Deliverer:
 
 
 def _refused(refusal: Refusal) -> RpcError:
-    return RpcError(StatusCode.FAILED_PRECONDITION, refusal.text, {REFUSAL_KEY: refusal.kind.value})
+    return RpcError(Code.FAILED_PRECONDITION, refusal.text, {REFUSAL_KEY: refusal.kind.value})

@@ -9,10 +9,11 @@ import grpc.aio
 import pytest
 import uvloop
 
+from miniraft.errors import Code
 from miniraft.peer.http2.client import connect
 from miniraft.peer.http2.connection import ConnectionSettings
 from miniraft.peer.http2.server import Server
-from miniraft.peer.http2.status import RpcError, StatusCode
+from miniraft.peer.http2.status import RpcError
 from miniraft.peer.security import PeerTls, ServerContexts, client_context
 from tests.support.certificates import Authority
 from tests.support.peer_ends import eventually
@@ -64,12 +65,12 @@ class OurHandlers:
 
     async def refuse(self, call):
         await call.read()
-        raise RpcError(StatusCode.FAILED_PRECONDITION, TEXT, {"miniraft-refusal": "wrong-cluster"})
+        raise RpcError(Code.FAILED_PRECONDITION, TEXT, {"miniraft-refusal": "wrong-cluster"})
 
     async def late_refusal(self, call):
         await call.read()
         call.write(b"first")
-        raise RpcError(StatusCode.DATA_LOSS, "damaged")
+        raise RpcError(Code.DATA_LOSS, "damaged")
 
     async def bug(self, call):
         raise KeyError("secret")
@@ -81,7 +82,7 @@ class OurHandlers:
         try:
             await call.receive(receiver)
         except ValueError as error:
-            raise RpcError(StatusCode.INVALID_ARGUMENT, str(error)) from error
+            raise RpcError(Code.INVALID_ARGUMENT, str(error)) from error
 
     async def for_ever(self, call):
         call.write(b"here")
@@ -213,7 +214,7 @@ def test_their_cancellation_reaches_our_handler(run):
             assert await call.read() == b"here"
             call.cancel()
             await eventually(lambda: ours.failures)
-            assert ours.failures[0].code is StatusCode.CANCELLED
+            assert ours.failures[0].code is Code.CANCELLED
             await eventually(lambda: not next(iter(server.connections)).streams())
 
     run(scenario())
@@ -330,11 +331,11 @@ def test_our_calls_of_their_server(run):
             with pytest.raises(RpcError) as caught:
                 await connection.call_unary("/t.T/refuse", b"", 5000)
             error = caught.value
-            assert (error.code, error.details) == (StatusCode.FAILED_PRECONDITION, TEXT)
+            assert (error.code, error.details) == (Code.FAILED_PRECONDITION, TEXT)
             assert error.metadata["miniraft-refusal"] == "wrong-cluster"
             with pytest.raises(RpcError) as caught:
                 await connection.call_unary("/t.T/nothing", b"", 5000)
-            assert caught.value.code is StatusCode.UNIMPLEMENTED
+            assert caught.value.code is Code.UNIMPLEMENTED
             assert await connection.call_unary("/t.T/deadline", b"", 20_000) == b"20"
             await talk(connection)  # nothing of that has hurt the connection
 

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from miniraft.errors import Code
 from miniraft.peer.http2.client import connect
 from miniraft.peer.http2.connection import ConnectionSettings
 from miniraft.peer.http2.framing import MessageReader, frame_message
 from miniraft.peer.http2.server import Server, parse_timeout
-from miniraft.peer.http2.status import RpcError, StatusCode, error_in, status_headers
+from miniraft.peer.http2.status import RpcError, error_in, status_headers
 from tests.support.peer_ends import eventually
 
 SETTINGS = ConnectionSettings(2000, 3000, 64 * 1024 * 1024)
@@ -123,7 +124,7 @@ def test_a_message_beyond_the_limit_is_refused_before_it_comes():
         MessageReader(40).feed(b"\0\0\0\0\x29")
 
 
-@given(st.text(), st.sampled_from(list(StatusCode)[1:]))
+@given(st.text(), st.sampled_from(list(Code)[1:]))
 def test_any_text_survives_the_trailers(text, code):
     error = error_in(status_headers(code, text, {"key": "value"}))
     assert (error.code, error.details, error.metadata) == (code, text, {"key": "value"})

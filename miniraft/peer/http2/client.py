@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from h2.errors import ErrorCodes
 
+from miniraft.errors import Code
 from miniraft.peer.http2.connection import Connection, ConnectionSettings
-from miniraft.peer.http2.status import Headers, RpcError, StatusCode, error_in, error_of_http_status
+from miniraft.peer.http2.status import Headers, RpcError, error_in, error_of_http_status
 from miniraft.peer.http2.stream import Stream
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class ClientCall(Stream):
         """Breaks off the call unless it is over."""
         if self.failure is None and not self.is_over:
             self.connection.reset(self.stream_id, ErrorCodes.CANCEL)
-            self.fail(RpcError(StatusCode.CANCELLED, "cancelled by this end"))
+            self.fail(RpcError(Code.CANCELLED, "cancelled by this end"))
 
     def abort(self, failure: Exception) -> None:
         """See Stream.abort."""
@@ -84,7 +85,7 @@ class ClientCall(Stream):
         """Returns the one answer of a call that has one, when the call has ended well."""
         message = await self.read()
         if message is None or await self.read() is not None:
-            raise RpcError(StatusCode.INTERNAL, "not exactly one message came as the answer")
+            raise RpcError(Code.INTERNAL, "not exactly one message came as the answer")
         return message
 
     # Called by the connection --------------------------------------------------------------
@@ -96,7 +97,7 @@ class ClientCall(Stream):
             self._answered = True
             error = error_of_http_status(fields.get(b":status", b""))
             if error is None and not fields.get(b"content-type", b"").startswith(b"application/grpc"):
-                error = RpcError(StatusCode.UNKNOWN, "the answer is not gRPC")
+                error = RpcError(Code.UNKNOWN, "the answer is not gRPC")
             if error is None and b"grpc-status" not in fields:
                 return
         self._status_came = True
@@ -107,7 +108,7 @@ class ClientCall(Stream):
     def ended_by_remote(self) -> None:
         """See Stream.ended_by_remote."""
         if self.failure is None and not self._status_came:
-            self.fail(RpcError(StatusCode.INTERNAL, "the call ended without a status"))
+            self.fail(RpcError(Code.INTERNAL, "the call ended without a status"))
         else:
             super().ended_by_remote()
 

@@ -29,6 +29,7 @@ from h2.events import (
 from h2.exceptions import FlowControlError, FrameTooLargeError, ProtocolError
 from h2.settings import SettingCodes
 
+from miniraft.errors import Code
 from miniraft.peer.http2.frames import (
     DATA,
     FRAME_HEAD_BYTES,
@@ -39,7 +40,7 @@ from miniraft.peer.http2.frames import (
 )
 from miniraft.peer.http2.framing import PREFIX_BYTES
 from miniraft.peer.http2.keepalive import Keepalive
-from miniraft.peer.http2.status import Headers, RpcError, StatusCode
+from miniraft.peer.http2.status import Headers, RpcError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -55,9 +56,9 @@ _WRITE_LOW_WATER_BYTES = 128 * 1024
 # Only answers to pings and settings grow the buffer beyond: an end that asks and never reads.
 _WRITE_LIMIT_BYTES = 1024 * 1024
 _CLOSE_TIMEOUT_SECONDS = 1.0
-_STATUS_OF_RESET: dict[int | None, StatusCode] = {
-    ErrorCodes.CANCEL: StatusCode.CANCELLED,
-    ErrorCodes.REFUSED_STREAM: StatusCode.UNAVAILABLE,
+_STATUS_OF_RESET: dict[int | None, Code] = {
+    ErrorCodes.CANCEL: Code.CANCELLED,
+    ErrorCodes.REFUSED_STREAM: Code.UNAVAILABLE,
 }
 
 
@@ -415,7 +416,7 @@ class Connection(asyncio.Protocol):
     def _on_reset(self, event: StreamReset) -> None:
         stream = self._streams.get(event.stream_id)
         if stream is not None:
-            code = _STATUS_OF_RESET.get(event.error_code, StatusCode.INTERNAL)
+            code = _STATUS_OF_RESET.get(event.error_code, Code.INTERNAL)
             stream.fail(RpcError(code, f"the other end broke off the call ({event.error_code!r})"))
 
     def _on_goaway(self, event: ConnectionTerminated) -> None:

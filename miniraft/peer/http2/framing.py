@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from miniraft.peer.http2.status import RpcError, StatusCode
+from miniraft.errors import Code
+from miniraft.peer.http2.status import RpcError
 
 PREFIX_BYTES = 5
 
@@ -61,10 +62,10 @@ class MessageReader:
     def _length_at(self, data: bytes | bytearray, start: int) -> int:
         length = int.from_bytes(data[start + 1 : start + PREFIX_BYTES], "big")
         if data[start]:
-            raise RpcError(StatusCode.UNIMPLEMENTED, "compressed messages are not supported")
+            raise RpcError(Code.UNIMPLEMENTED, "compressed messages are not supported")
         if length > self._limit_bytes:
             raise RpcError(
-                StatusCode.RESOURCE_EXHAUSTED,
+                Code.RESOURCE_EXHAUSTED,
                 f"received message larger than max ({length} vs. {self._limit_bytes} bytes)",
             )
         return length

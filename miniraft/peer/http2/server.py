@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from h2.errors import ErrorCodes
 
+from miniraft.errors import Code
 from miniraft.peer.http2.connection import Connection, ConnectionSettings, declares_length
-from miniraft.peer.http2.status import Headers, RpcError, StatusCode, status_headers
+from miniraft.peer.http2.status import Headers, RpcError, status_headers
 from miniraft.peer.http2.stream import Stream
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class ServerCall(Stream):
         """Returns the one request of a call that has one."""
         message = await self.read()
         if message is None or await self.read() is not None:
-            raise RpcError(StatusCode.INVALID_ARGUMENT, "not exactly one message came as the request")
+            raise RpcError(Code.INVALID_ARGUMENT, "not exactly one message came as the request")
         return message
 
     def finish(self, error: RpcError | None = None) -> None:
@@ -67,7 +68,7 @@ class ServerCall(Stream):
         if self.failure is not None or self._local_ended:
             return
         if error is None:
-            trailers = status_headers(StatusCode.OK)
+            trailers = status_headers(Code.OK)
         else:
             self._waiting.clear()
             trailers = status_headers(error.code, error.details, error.metadata)
@@ -92,7 +93,7 @@ class ServerCall(Stream):
         if not self._remote_ended:
             # The caller has its status and need not send on (RFC 9113, section 8.1).
             self.connection.reset(self.stream_id, ErrorCodes.NO_ERROR)
-            self.fail(RpcError(StatusCode.OK, "the call has ended"))
+            self.fail(RpcError(Code.OK, "the call has ended"))
 
 
 Handler: TypeAlias = "Callable[[ServerCall], Awaitable[None]]"
@@ -126,7 +127,7 @@ class ServerConnection(Connection):
         call.declares_length = declares_length(event.headers)
         self.adopt(call)
         if self._running_calls >= _MAX_RUNNING_CALLS:
-            call.abort(RpcError(StatusCode.RESOURCE_EXHAUSTED, "too many calls on one connection"))
+            call.abort(RpcError(Code.RESOURCE_EXHAUSTED, "too many calls on one connection"))
             return
         self._running_calls += 1
         task = self._loop.create_task(self._server.serve(call, dict(event.headers)))
@@ -184,7 +185,7 @@ class Server:
         for listener in self._listeners:
             listener.close()
         for connection in list(self.connections):
-            connection.finish_calls(RpcError(StatusCode.UNAVAILABLE, reason))
+            connection.finish_calls(RpcError(Code.UNAVAILABLE, reason))
         await asyncio.gather(*(connection.close() for connection in list(self.connections)))
         if self.tasks:
             _, late = await asyncio.wait(list(self.tasks), timeout=_CLOSE_TIMEOUT_SECONDS)
@@ -232,12 +233,12 @@ class Server:
         except RpcError as error:
             call.abort(error)
         except TimeoutError:
-            call.abort(RpcError(StatusCode.DEADLINE_EXCEEDED, "not done by the caller's deadline"))
+            call.abort(RpcError(Code.DEADLINE_EXCEEDED, "not done by the caller's deadline"))
         except OSError as error:
-            call.abort(RpcError(StatusCode.UNAVAILABLE, str(error)))
+            call.abort(RpcError(Code.UNAVAILABLE, str(error)))
         except Exception as error:  # noqa: BLE001 (a bug must not leave the caller waiting)
             self._log("error", "serving a call failed", method=headers.get(b":path"), error=repr(error))
-            call.abort(RpcError(StatusCode.UNKNOWN, "internal error"))
+            call.abort(RpcError(Code.UNKNOWN, "internal error"))
         else:
             call.finish()
 
@@ -245,11 +246,11 @@ class Server:
         if headers.get(b":method") != b"POST" or not headers.get(b"content-type", b"").startswith(
             b"application/grpc"
         ):
-            raise RpcError(StatusCode.UNIMPLEMENTED, "this is a gRPC server")
+            raise RpcError(Code.UNIMPLEMENTED, "this is a gRPC server")
         method = headers.get(b":path", b"").decode(errors="replace")
         handler = self.handlers.get(method)
         if handler is None:
-            raise RpcError(StatusCode.UNIMPLEMENTED, f"there is no method {method[:200]}")
+            raise RpcError(Code.UNIMPLEMENTED, f"there is no method {method[:200]}")
         return handler
 
 
@@ -265,5 +266,5 @@ def parse_timeout(header: bytes | None) -> float | None:
         return None
     number, unit = header[:-1], header[-1:]
     if not number.isdigit() or len(number) > 8 or unit not in _UNIT_SECONDS:
-        raise RpcError(StatusCode.INVALID_ARGUMENT, f"grpc-timeout {header!r} cannot be read")
+        raise RpcError(Code.INVALID_ARGUMENT, f"grpc-timeout {header!r} cannot be read")
     return int(number) * _UNIT_SECONDS[unit]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from enum import IntEnum
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
+
+from miniraft.errors import Code
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -15,39 +16,17 @@ Headers = list[tuple[bytes, bytes]]
 _TO_ESCAPE = re.compile(rb"[^ -$&-~]")  # all but printable ASCII without the percent sign
 
 
-class StatusCode(IntEnum):
-    """gRPC's status codes."""
-
-    OK = 0
-    CANCELLED = 1
-    UNKNOWN = 2
-    INVALID_ARGUMENT = 3
-    DEADLINE_EXCEEDED = 4
-    NOT_FOUND = 5
-    ALREADY_EXISTS = 6
-    PERMISSION_DENIED = 7
-    RESOURCE_EXHAUSTED = 8
-    FAILED_PRECONDITION = 9
-    ABORTED = 10
-    OUT_OF_RANGE = 11
-    UNIMPLEMENTED = 12
-    INTERNAL = 13
-    UNAVAILABLE = 14
-    DATA_LOSS = 15
-    UNAUTHENTICATED = 16
-
-
 class RpcError(Exception):
     """A call ended with a status other than OK: said by the other end, or by a handler to it."""
 
-    def __init__(self, code: StatusCode, details: str, metadata: Mapping[str, str] | None = None) -> None:
+    def __init__(self, code: Code, details: str, metadata: Mapping[str, str] | None = None) -> None:
         super().__init__(f"{code.name}: {details}")
         self.code = code
         self.details = details
         self.metadata = metadata or {}  # trailing metadata, text only
 
 
-def status_headers(code: StatusCode, details: str = "", metadata: Mapping[str, str] | None = None) -> Headers:
+def status_headers(code: Code, details: str = "", metadata: Mapping[str, str] | None = None) -> Headers:
     """Returns the trailers that end a call."""
     headers = [(b"grpc-status", b"%d" % code)]
     if details:
@@ -65,9 +44,9 @@ def error_in(headers: Iterable[tuple[bytes, bytes]]) -> RpcError | None:
     if encoded == b"0":
         return None
     try:
-        code = StatusCode(int(encoded or b""))
+        code = Code(int(encoded or b""))
     except ValueError:
-        return RpcError(StatusCode.UNKNOWN, details or "the call ended without a status")
+        return RpcError(Code.UNKNOWN, details or "the call ended without a status")
     return RpcError(code, details, {key: value.decode(errors="replace") for key, value in fields.items()})
 
 
@@ -75,8 +54,8 @@ def error_of_http_status(status: bytes) -> RpcError | None:
     """Returns the error that an answer with this HTTP status stands for, or None for 200."""
     if status == b"200":
         return None
-    code = {b"401": StatusCode.UNAUTHENTICATED, b"403": StatusCode.PERMISSION_DENIED}.get(status)
+    code = {b"401": Code.UNAUTHENTICATED, b"403": Code.PERMISSION_DENIED}.get(status)
     if code is None:
         passing = status in (b"429", b"502", b"503", b"504")
-        code = StatusCode.UNAVAILABLE if passing else StatusCode.UNIMPLEMENTED
+        code = Code.UNAVAILABLE if passing else Code.UNIMPLEMENTED
     return RpcError(code, f"answered with HTTP status {status.decode(errors='replace')} instead of gRPC")

@@ -6,8 +6,9 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
+from miniraft.errors import Code
 from miniraft.peer.http2.framing import MessageReader, frame_message
-from miniraft.peer.http2.status import Headers, RpcError, StatusCode
+from miniraft.peer.http2.status import Headers, RpcError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -159,7 +160,7 @@ class Stream:
     def ended_by_remote(self) -> None:
         """The other end sends no more."""
         if not self._reader.is_between_messages:
-            self.fail(RpcError(StatusCode.INTERNAL, "the stream ended within a message"))
+            self.fail(RpcError(Code.INTERNAL, "the stream ended within a message"))
             return
         self._remote_ended = True
         self.is_under_way = False
