@@ -10,6 +10,8 @@ import time
 import grpc
 
 from miniraft.pb.rpc_pb2 import (
+    HashKVRequest,
+    HashKVResponse,
     MemberListRequest,
     MemberListResponse,
     PutRequest,
@@ -38,12 +40,13 @@ class MemberProcess:
         self.log_file = folder / f"{name}.log"
         self.client = f"127.0.0.1:{free_port()}"
         self.peer_url = f"http://127.0.0.1:{free_port()}"
+        self.program = ("-m", "miniraft")
         self.process = None
         self.channel = grpc.insecure_channel(self.client, options=_CHANNEL_OPTIONS)
 
     def start(self, initial_cluster, state="new", *flags):
         command = [
-            *(sys.executable, "-m", "miniraft", "--name", self.name, "--data-dir", str(self.data)),
+            *(sys.executable, *self.program, "--name", self.name, "--data-dir", str(self.data)),
             *("--listen-client-urls", f"http://{self.client}", "--advertise-client-urls"),
             *(f"http://{self.client}", "--listen-peer-urls", self.peer_url),
             *("--initial-advertise-peer-urls", self.peer_url, "--initial-cluster", initial_cluster),
@@ -89,6 +92,13 @@ class MemberProcess:
         return self.call(
             "Cluster/MemberList", MemberListRequest(linearizable=True), MemberListResponse
         ).members
+
+    def hash_kv(self, revision):
+        """The hash of all that the member holds at a revision, once it has got there."""
+        until(lambda: self.status().header.revision >= revision, f"{self.name} at revision {revision}")
+        request = HashKVRequest(revision=revision)
+        answer = self.call("Maintenance/HashKV", request, HashKVResponse)
+        return answer.hash, answer.compact_revision
 
     def keys(self, serializable=False):
         """Every key with its value."""
@@ -138,8 +148,9 @@ def until(condition, what, seconds=PATIENCE_SECONDS):
 class Writer:
     """Puts a fresh key again and again, at any member, and remembers what was acknowledged."""
 
-    def __init__(self, members):
+    def __init__(self, members, prefix=b"key"):
         self.members = list(members)
+        self.prefix = prefix
         self.acknowledged = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -157,7 +168,7 @@ class Writer:
         while not self._stop.is_set():
             number += 1
             member = self.members[number % len(self.members)]
-            key, value = b"key-%06d" % number, b"value-%d" % number
+            key, value = b"%s-%06d" % (self.prefix, number), b"value-%d" % number
             put = member.channel.unary_unary("/etcdserverpb.KV/Put")
             try:
                 put(PutRequest(key=key, value=value).SerializeToString(), timeout=2)
