@@ -58,16 +58,24 @@ async def _put_during_a_sync_that_hangs(folder, monkeypatch):
     try:
         await put(server, "before", "1")
         began, go_on = threading.Event(), threading.Event()
-        sync = RealAppendFile.sync
+        append, sync = RealAppendFile.append, RealAppendFile.sync
+        written = threading.Event()  # the put, that is: a member's own entries are synced too
+
+        def append_and_look(file, data):
+            append(file, data)
+            if b"not durable yet" in data:
+                written.set()
 
         def sync_when_told(file):
-            began.set()
-            go_on.wait(PATIENCE_SECONDS)
+            if written.is_set():
+                began.set()
+                go_on.wait(PATIENCE_SECONDS)
             sync(file)
 
+        monkeypatch.setattr(RealAppendFile, "append", append_and_look)
         monkeypatch.setattr(RealAppendFile, "sync", sync_when_told)
         try:
-            writing = asyncio.create_task(put(server, "k", "v"))
+            writing = asyncio.create_task(put(server, "k", "not durable yet"))
             assert await asyncio.to_thread(began.wait, PATIENCE_SECONDS), "the log was not synced"
             await asyncio.sleep(0.05)  # whoever replies too early has the time to
             assert not writing.done()
@@ -75,6 +83,6 @@ async def _put_during_a_sync_that_hangs(folder, monkeypatch):
         finally:
             go_on.set()
         await writing
-        assert get(server, "k") == "v"
+        assert get(server, "k") == "not durable yet"
     finally:
         await server.stop(hand_over=False)
