@@ -80,11 +80,6 @@ class Method:
         self.messages_sent = 0
         self.handling_seconds: Observer | None = None  # only with extensive metrics
 
-    @property
-    def is_built(self) -> bool:
-        """Whether anything answers this method."""
-        return self.handler is not None or self.stream_handler is not None
-
     def unimplemented(self) -> EtcdError:
         """Returns the answer of a method that is not built."""
         return EtcdError(

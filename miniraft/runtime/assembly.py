@@ -120,7 +120,7 @@ def client_tls(config: ServerConfig) -> TlsOptions | None:
         cert_file=config.cert_file,
         key_file=config.key_file,
         trusted_ca_file=config.trusted_ca_file,
-        require_client_certificate=config.client_cert_auth or bool(config.trusted_ca_file),
+        require_client_certificate=config.client_certificates_required,
         crl_file=config.client_crl_file,
         cipher_suites=config.cipher_suites,
         min_version=config.tls_min_version,

@@ -25,7 +25,7 @@ from miniraft.peer.describe import PeerUnreachableError, describe_peer
 from miniraft.raft.state import NO_MEMBER, HardState
 from miniraft.runtime import log
 from miniraft.runtime.disk import RealDisk
-from miniraft.runtime.lmdb_store import LmdbStore, StoreRefused
+from miniraft.runtime.lmdb_store import LmdbStore
 from miniraft.server.bootstrap import (
     FIRST_INDEX,
     NOTHING,
@@ -40,7 +40,7 @@ from miniraft.server.identity import format_id
 from miniraft.server.metastate import load_position
 from miniraft.server.restore import needs_received_snapshot
 from miniraft.server.service import MemberInfo
-from miniraft.wal.interface import RecoveredLog, WalError, WalMetadata
+from miniraft.wal.interface import RecoveredLog, WalMetadata
 from miniraft.wal.wal import create_log, log_exists, open_log
 
 if TYPE_CHECKING:
@@ -337,12 +337,3 @@ async def _commit_now(store: LmdbStore) -> None:
     if commit is not None:
         await asyncio.to_thread(commit.write)
         commit.finish()
-
-
-def explain_start_error(error: Exception) -> str:
-    """Returns what to tell about an error of `begin`. Raises it again if it is none of those."""
-    if isinstance(error, BootstrapError | WalError | StoreRefused):
-        return str(error)
-    if isinstance(error, OSError):
-        return f"cannot read or write the data directory: {error}"
-    raise error

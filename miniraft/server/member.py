@@ -590,10 +590,6 @@ class Member:
         """All members are known to understand this version: the leader has them agree on it."""
         self._housekeeping.common_version = version
 
-    def raise_alarm(self, alarm: int) -> None:
-        """Has this member propose an alarm of its own, again and again until it stands."""
-        self._housekeeping.alarm_wanted(alarm)
-
     def members(self) -> Sequence[MemberInfo]:
         """The members in ascending id."""
         return self.cluster.members()

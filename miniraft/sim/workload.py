@@ -66,7 +66,6 @@ class Workload:
         self._checker = checker
         self._waiting: dict[Operation, Callable[[], None]] = {}  # how each one's client goes on
         self._mod_revisions: dict[bytes, int] = {}  # as the clients last heard
-        self._compacted = 0
 
     def start(self) -> None:
         """All clients begin."""
