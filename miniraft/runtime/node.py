@@ -84,6 +84,7 @@ class DiskObservers:
 
     sync_seconds: Callable[[float], None] | None = None
     written_bytes: Callable[[int], None] | None = None
+    commit_seconds: Callable[[float], None] | None = None
 
 
 class Node:
@@ -141,6 +142,7 @@ class Node:
             self._on_store_committed,
             self._on_store_failure,
             settings.commit,
+            self._observers.commit_seconds,
         )
         self._snapshots = SnapshotExchange(self, folder, self._committer, settings.unsafe_no_fsync)
         self._replayer = WatchReplayer(self._loop, member.watches)

@@ -173,7 +173,7 @@ class RunningServer:
         metrics.leases = node.member.lease_counters
         self._parts = _Parts(node, transport, clients, metrics)
         node.start(transport, frozenset(beginning.unverified_peers))
-        self._run_beside(_copy_peer_counters(metrics, transport))
+        self._run_beside(_copy_counters(metrics, node, transport))
         self._run_beside(verify_peers(node, beginning, self._tls))
         if config.corrupt_check_time_seconds:
             self._run_beside(check_periodically(node, transport, config.corrupt_check_time_seconds))
@@ -385,7 +385,9 @@ def _disk_observers(metrics: Metrics) -> DiskObservers:
     def count_written(size_bytes: int) -> None:
         metrics.wal_write_bytes += size_bytes
 
-    return DiskObservers(metrics.wal_fsync_seconds.observe, count_written)
+    return DiskObservers(
+        metrics.wal_fsync_seconds.observe, count_written, metrics.backend_commit_seconds.observe
+    )
 
 
 def _keyspace_figures(node: Node) -> KeyspaceFigures:
@@ -393,9 +395,11 @@ def _keyspace_figures(node: Node) -> KeyspaceFigures:
     return KeyspaceFigures(keyspace.key_count, keyspace.revision, keyspace.compact_revision)
 
 
-async def _copy_peer_counters(metrics: Metrics, transport: GrpcPeerTransport) -> None:
-    """Keeps the metrics' counters of peers at what the transport has counted."""
+async def _copy_counters(metrics: Metrics, node: Node, transport: GrpcPeerTransport) -> None:
+    """Keeps the metrics' counters at what member and transport have counted."""
     while True:
+        metrics.leader_changes_seen = node.member.leader_changes_seen
+        metrics.proposals_failed = node.member.proposals_failed
         for member_id, seen in transport.statistics().items():
             counters = metrics.peers[format_id(member_id)]
             counters.sent_bytes, counters.sent_failures = seen.sent_bytes, seen.sent_failures

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -48,14 +49,19 @@ class StoreCommitter:
         on_committed: Callable[[SnapshotMetadata], None],
         on_failure: Callable[[OSError], None],
         policy: CommitPolicy,
+        observe_commit_seconds: Callable[[float], None] | None = None,
     ) -> None:
-        """`applied` tells what the store's contents, uncommitted ones included, stand for."""
+        """`applied` tells what the store's contents, uncommitted ones included, stand for.
+
+        `observe_commit_seconds` is told, in the store's thread, how long each commit took.
+        """
         self._loop = asyncio.get_running_loop()
         self._store = store
         self._applied = applied
         self._on_committed = on_committed
         self._on_failure = on_failure
         self._policy = policy
+        self._observe_commit_seconds = observe_commit_seconds
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._timer: asyncio.TimerHandle | None = None
         self._idle = asyncio.Event()  # no commit and no copy is running
@@ -165,8 +171,14 @@ class StoreCommitter:
             self._timer.cancel()
             self._timer = None
         self._idle.clear()
-        written = self._loop.run_in_executor(self._thread, commit.write)
+        written = self._loop.run_in_executor(self._thread, lambda: self._write(commit))
         written.add_done_callback(lambda done: self._written(commit, applied, done))
+
+    def _write(self, commit: Commit) -> None:
+        started = perf_counter()
+        commit.write()
+        if self._observe_commit_seconds is not None:
+            self._observe_commit_seconds(perf_counter() - started)
 
     def _written(self, commit: Commit, applied: SnapshotMetadata, done: asyncio.Future[None]) -> None:
         self._idle.set()

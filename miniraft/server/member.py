@@ -123,6 +123,8 @@ class Member:
         self._lease_keeper = LeaseKeeper(config, self._pending.next_id, self._propose_in_term)
 
         self._leader = raft.leader
+        self.leader_changes_seen = 0  # for the metrics
+        self.proposals_failed = 0  # given up for want of time
         self._dropped = False  # Raft took no proposals: no use in offering before something changed
         self._persist_sequence = 0  # of the last Persist handed out
         self._installing: SnapshotMetadata | None = None
@@ -497,6 +499,7 @@ class Member:
     def _expire(self, now_ms: int) -> None:
         replies = self._effects.replies
         for request_id, handle, started_ms in self._pending.expired(now_ms):
+            self.proposals_failed += 1
             if self._buffer.discard(request_id):
                 error = DEADLINE_EXCEEDED  # no leader took it
             else:
@@ -509,6 +512,7 @@ class Member:
         self._leader = leader
         self._dropped = False
         if leader:
+            self.leader_changes_seen += 1
             self._connectivity.leader_found(self._now_ms)
         self._reads.leader_changed(leader, self._effects.replies)
         self._transfers.leader_changed(leader, self._effects.replies)

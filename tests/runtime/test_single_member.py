@@ -44,6 +44,30 @@ def test_what_was_put_is_there_and_stays_over_a_restart(tmp_path):
     run(scenario)
 
 
+def test_commits_and_leaders_show_in_the_metrics(tmp_path):
+    async def scenario():
+        server = await start_server(single_config(tmp_path))
+        await put(server, "a", "1")
+        url = f"{server.client_urls[0]}/metrics"
+
+        def figures():
+            with urllib.request.urlopen(url, timeout=5) as response:
+                lines = response.read().decode().splitlines()
+            return dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+
+        async with asyncio.timeout(20):
+            while True:
+                seen = await asyncio.to_thread(figures)
+                commits = float(seen["etcd_disk_backend_commit_duration_seconds_count"])
+                if commits >= 1 and float(seen["etcd_server_leader_changes_seen_total"]) == 1:
+                    break
+                await asyncio.sleep(0.1)
+        assert float(seen["etcd_server_proposals_failed_total"]) == 0
+        await server.stop()
+
+    run(scenario)
+
+
 def test_many_writes_at_once_are_all_answered(tmp_path):
     async def scenario():
         server = await start_server(single_config(tmp_path))
