@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from etcdctl_py.options import Options
 
 _PROBE_TIMEOUT_S = 1.0
+# A member that just lost its majority notices within two election timeouts: wait that long for its word.
+_ANSWER_TIMEOUT_S = 3.0
 _UNKNOWN_AUTHORITY = frozenset({2, 18, 19, 20, 21, 27})
 _NOT_YET_VALID, _EXPIRED = 9, 10
 _NAME_MISMATCH = frozenset({62, 64})
@@ -82,6 +84,11 @@ _HEALTHY = Cause(
     "Try again; if it happens often, look at the member's log.",
 )
 
+_SILENT = Cause(
+    "it accepts connections but does not answer",
+    "The member hangs or is starting: look at its log. Or another kind of server listens there.",
+)
+
 
 def _find_cause(endpoint: Endpoint, failure: Exception, options: Options) -> Cause:
     try:
@@ -89,7 +96,7 @@ def _find_cause(endpoint: Endpoint, failure: Exception, options: Options) -> Cau
     except OSError as error:
         return _connect_cause(endpoint, error)
     with connection:
-        connection.settimeout(_PROBE_TIMEOUT_S)
+        connection.settimeout(_ANSWER_TIMEOUT_S)
         if endpoint.secure:
             return _look_through_tls(endpoint, connection, options)
         return _look_plainly(endpoint, connection, failure)
@@ -147,10 +154,7 @@ def _look_plainly(endpoint: Endpoint, connection: socket.socket, failure: Except
             " members ask for client certificates, --cert and --key).",
         )
     if isinstance(failure, TimeoutError) or not answer:
-        return Cause(
-            "it accepts connections but does not answer",
-            "The member hangs or is starting: look at its log. Or another kind of server listens there.",
-        )
+        return _SILENT
     return Cause(
         "it answers, but not in HTTP",
         "Another kind of server listens there: check the port in --endpoints.",
@@ -176,6 +180,8 @@ def _look_through_tls(endpoint: Endpoint, connection: socket.socket, options: Op
     with secured:
         try:
             answer = _ask_health(secured, endpoint)
+        except TimeoutError:
+            return _SILENT
         except OSError as error:
             return _handshake_cause(error, options)
     if answer.startswith(b"HTTP/"):

@@ -181,9 +181,7 @@ def test_five_members_survive_two_and_say_why_three_are_too_many(tmp_path):
         cluster.put_soon(alive, "five", "2", limit_seconds=10.0)
         cluster.docker("kill", cluster.container(alive[0]))
         command = ("exec", "-T", alive[1], "etcdctl-py", "--command-timeout=3s", "put", "five", "3")
-        refused = cluster.compose(*command, check=False)
-        assert refused.returncode == 1
-        assert "no leader" in refused.stderr
+        wait_for(lambda: _refuses_for_want_of_a_leader(cluster, *command), 30, "the loss to be noticed")
         assert cluster.get(alive[1], "five", serializable=True) == "2"
         cluster.compose("start")
         cluster.put_soon(names, "five", "4", limit_seconds=30.0)
@@ -196,3 +194,9 @@ def _has(cluster, name, key, value):
         return cluster.get(name, key) == value
     except NotAcknowledged:
         return False
+
+
+def _refuses_for_want_of_a_leader(cluster, *command):
+    refused = cluster.compose(*command, check=False)
+    assert refused.returncode == 1
+    return "no leader" in refused.stderr

@@ -226,6 +226,7 @@ def test_a_cacert_file_without_certificates(tls_server, tmp_path):
 
 def test_a_server_that_accepts_and_says_nothing(monkeypatch):
     monkeypatch.setattr("etcdctl_py.explain._PROBE_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("etcdctl_py.explain._ANSWER_TIMEOUT_S", 0.2)
     with listening() as address:
         said, took_s = failure("--endpoints", address, "get", "k", "--command-timeout", "300ms")
         assert "does not answer" in said
