@@ -16,6 +16,7 @@ from etcdctl_py.flags import string, switch
 from etcdctl_py.golang.quoting import quote
 from etcdctl_py.keyrange import encode
 from etcdctl_py.messages import DeleteRangeResponse, RangeResponse, StatusResponse
+from etcdctl_py.progress import Progress
 
 if TYPE_CHECKING:
     from etcdctl_py.client import Client
@@ -109,8 +110,10 @@ async def run_perf(call: Invocation, duration_s: float = _SECONDS) -> None:
         )
         start_s = time.perf_counter()
 
+        puts = int(load.rate * duration_s)
+
         async def put_at_times(first: int) -> None:
-            for number in range(first, int(load.rate * duration_s), load.clients):
+            for number in range(first, puts, load.clients):
                 await asyncio.sleep(start_s + number / load.rate - time.perf_counter())
                 if time.perf_counter() > start_s + duration_s:
                     return
@@ -121,8 +124,10 @@ async def run_perf(call: Invocation, duration_s: float = _SECONDS) -> None:
                     errors[error.message] = errors.get(error.message, 0) + 1
                 else:
                     took_s.append(time.perf_counter() - began_s)
+                progress.advance(1, puts)
 
-        await asyncio.gather(*(put_at_times(first) for first in range(load.clients)))
+        with Progress(call.console, "Writing") as progress:
+            await asyncio.gather(*(put_at_times(first) for first in range(load.clients)))
         total_s = max(time.perf_counter() - start_s, duration_s)
         await _clean_up(call, client, prefix)
     _judge(call, load, took_s, total_s, errors)
@@ -180,8 +185,10 @@ async def run_datascale(call: Invocation) -> None:
         async def put_share(first: int) -> None:
             for number in range(first, load.keys, load.clients):
                 await client.call("/v3/kv/put", _put(prefix, number, value))
+                progress.advance(1, load.keys)
 
-        await asyncio.gather(*(put_share(first) for first in range(load.clients)))
+        with Progress(call.console, "Writing") as progress:
+            await asyncio.gather(*(put_share(first) for first in range(load.clients)))
         after = StatusResponse.read(await client.call("/v3/maintenance/status", {}, repeatable=True))
         await _clean_up(call, client, prefix)
     grown = (after.db_size - before.db_size) / 1024 / 1024

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from etcdctl_py.command import Command, Group
 from etcdctl_py.failure import CommandError, ExitCode, bad_arguments
 from etcdctl_py.messages import SnapshotResponse
+from etcdctl_py.progress import Progress
 
 if TYPE_CHECKING:
     from etcdctl_py.client import Client
@@ -36,8 +37,8 @@ async def run_save(call: Invocation) -> None:
         except OSError as error:
             problem = (error.strerror or str(error)).lower()
             raise _failed(f"could not open {partial} (open {partial}: {problem})") from None
-        with file:
-            await _fetch_within_limit(call, client, file)
+        with file, Progress(call.console, "Saving") as progress:
+            await _fetch_within_limit(call, client, file, progress)
     partial.replace(target)
     call.console.line(f"Snapshot saved at {target}")
 
@@ -47,14 +48,14 @@ def _create(path: Path) -> BinaryIO:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
 
 
-async def _fetch_within_limit(call: Invocation, client: Client, file: BinaryIO) -> None:
+async def _fetch_within_limit(call: Invocation, client: Client, file: BinaryIO, progress: Progress) -> None:
     """Only a --command-timeout that was given counts: a snapshot may take long."""
     import asyncio
 
     limit_s = client.timeout_s if "command-timeout" in call.options.given else None
     try:
         async with asyncio.timeout(limit_s):
-            await _fetch(client, file)
+            await _fetch(client, file, progress)
     except TimeoutError:
         raise _failed(
             f"the snapshot was not complete within {limit_s:g}s", "Give it more time with --command-timeout."
@@ -64,15 +65,17 @@ async def _fetch_within_limit(call: Invocation, client: Client, file: BinaryIO) 
         raise
 
 
-async def _fetch(client: Client, file: BinaryIO) -> None:
+async def _fetch(client: Client, file: BinaryIO, progress: Progress) -> None:
     """Writes what arrives, and checks the hash that the last 32 bytes are of all before them."""
     digest = hashlib.sha256()
     tail = b""
     size_bytes = 0
     async for answer in client.stream("/v3/maintenance/snapshot", {}):
-        blob = SnapshotResponse.read(answer).blob
+        response = SnapshotResponse.read(answer)
+        blob = response.blob
         file.write(blob)
         size_bytes += len(blob)
+        progress.advance(len(blob), size_bytes + response.remaining_bytes)
         tail += blob
         digest.update(tail[:-_HASH_BYTES])
         tail = tail[-_HASH_BYTES:]

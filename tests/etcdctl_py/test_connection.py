@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import ssl
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,33 @@ def listening(backlog=16):
         listener.bind(("127.0.0.1", 0))
         listener.listen(backlog)
         yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+@contextlib.contextmanager
+def shaking_hands_only(certificate):
+    """A TLS port that completes handshakes and says nothing after them."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate.cert_file, certificate.key_file)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+
+        def serve():
+            # Closing the listener ends the wait with an error.
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    with connection, context.wrap_socket(connection, server_side=True) as secured:
+                        while secured.recv(4096):
+                            pass
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 @contextlib.contextmanager
@@ -233,6 +261,15 @@ def test_a_server_that_accepts_and_says_nothing(monkeypatch):
         assert took_s < 4
         said, _ = failure("--endpoints", f"https://{address}", "get", "k", "--command-timeout", "300ms")
         assert "TLS handshake" in said
+
+
+def test_a_member_that_shakes_hands_and_says_nothing_does_not_fail_the_handshake(authority, monkeypatch):
+    monkeypatch.setattr("etcdctl_py.explain._ANSWER_TIMEOUT_S", 0.2)
+    with shaking_hands_only(authority.issue("silent")) as address:
+        flags = ("--cacert", authority.cert_file, "--command-timeout", "300ms")
+        said, _ = failure("--endpoints", address, *flags, "get", "k")
+        assert "accepts connections but does not answer" in said
+        assert "handshake" not in said
 
 
 def test_a_host_that_drops_everything(monkeypatch):
