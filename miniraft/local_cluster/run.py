@@ -56,7 +56,7 @@ def prepare(options: Options) -> ClusterLayout:
     if existing:
         _check_same(existing, options)
     if layout.tls:
-        _make_certificates(layout)
+        make_certificates(layout)
     layouts.save(layout)
     return layout
 
@@ -77,7 +77,8 @@ def _check_same(existing: ClusterLayout, options: Options) -> None:
         )
 
 
-def _make_certificates(layout: ClusterLayout) -> None:
+def make_certificates(layout: ClusterLayout) -> None:
+    """Makes what is not there yet of the members' and the client's certificates. Raises ClusterError."""
     from certs.folder import Folder
     from certs.make import Member, Request, make
     from certs.problem import CertificateError

@@ -85,6 +85,13 @@ class Supervisor:
             await asyncio.gather(*(process.stop() for process in alive), return_exceptions=True)
         self._take(self._new_happenings())
 
+    async def end(self) -> None:
+        """Kills every member: for a cluster whose data nobody wants any more."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(process.kill() for process in self.processes.values() if process.alive))
+
     def kill_all(self) -> None:
         """Makes the shutting down short: every member that still runs is killed."""
         loop = asyncio.get_running_loop()
