@@ -18,11 +18,10 @@ if TYPE_CHECKING:
 
     from miniraft.local_cluster.layout import ClusterLayout
 
-DEFAULT_FOLDER = "cluster-data"
 FOLLOW_SECONDS = 0.3
 _CONTEXT = {"help_option_names": ["-h", "--help"]}
 
-_data_dir = click.option("--data-dir", help=f"The cluster's folder.  [default: {DEFAULT_FOLDER}]")
+_data_dir = click.option("--data-dir", help=f"The cluster's folder.  [default: {layouts.DEFAULT_FOLDER}]")
 
 
 @click.group(invoke_without_command=True, context_settings=_CONTEXT)
@@ -38,6 +37,13 @@ _data_dir = click.option("--data-dir", help=f"The cluster's folder.  [default: {
 @click.option("--fresh", is_flag=True, help="Delete the data of the cluster in the folder and begin anew.")
 @click.option("--yes", is_flag=True, help="Do not ask before --fresh deletes.")
 @click.option("--plain", is_flag=True, help="Print lines even on a terminal.")
+@click.option(
+    "--web-port",
+    type=int,
+    help="Where on 127.0.0.1 the page for the browser is served; 0: nowhere.  "
+    "[default: one below the first member's port, so 2378]",
+)
+@click.option("--no-web", is_flag=True, help="Serve no page.")
 @click.pass_context
 def command(
     context: click.Context,
@@ -48,22 +54,25 @@ def command(
     fresh: bool,
     yes: bool,
     plain: bool,
+    web_port: int | None,
+    no_web: bool,
 ) -> None:
     """Start a local cluster, watch it, and break it.
 
     The data stays when it is stopped, and the next start brings the same cluster back. On a
     terminal a live view shows who leads and takes single keys; elsewhere lines are printed
-    until SIGTERM or SIGINT.
+    until SIGTERM or SIGINT. Both name a page for the browser, with a picture of the members, a
+    timeline to go back in, puts and gets, and scenarios to try.
     """
     if context.invoked_subcommand is not None:
         return
     from miniraft.local_cluster.run import Options, run
 
-    folder = Path(data_dir or DEFAULT_FOLDER)
+    folder = Path(data_dir or layouts.DEFAULT_FOLDER)
     interactive = sys.stdin.isatty() and sys.stdout.isatty() and not plain
     if fresh and not yes and (folder / layouts.LAYOUT_FILE).exists():
         _confirm(folder)
-    options = Options(folder, nodes, base_port, tls, fresh)
+    options = Options(folder, nodes, base_port, tls, fresh, 0 if no_web else web_port)
     context.exit(run(options, interactive=interactive))
 
 
@@ -77,7 +86,7 @@ def _confirm(folder: Path) -> None:
 def _folder(context: click.Context, data_dir: str | None) -> Path:
     """The folder named behind or before the subcommand."""
     outer = context.parent.params.get("data_dir") if context.parent else None
-    return Path(data_dir or outer or DEFAULT_FOLDER)
+    return Path(data_dir or outer or layouts.DEFAULT_FOLDER)
 
 
 def _layout(folder: Path) -> ClusterLayout:

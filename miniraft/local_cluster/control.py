@@ -92,11 +92,12 @@ def status_of(supervisor: Supervisor) -> dict[str, Any]:
             for member in view.members
         ],
         "folder": view.folder,
+        "page_url": view.page_url,
         "leader": leader.name if leader else "",
         "term": view.term,
         "alive": view.alive,
         "quorum": view.quorum,
-        "can_lose": view.can_lose,
+        "can_lose": max(view.can_lose, 0),
     }
 
 

@@ -23,6 +23,7 @@ MAX_NODES = 7
 DEFAULT_NODES = 3
 # As in etcd's Procfile for a local cluster; each peer port is the next one up.
 DEFAULT_CLIENT_PORTS = (2379, 22379, 32379, 42379, 52379, 62379, 12379)
+DEFAULT_FOLDER = "cluster-data"
 LAYOUT_FILE = "cluster.json"
 HOST = "127.0.0.1"
 
@@ -57,6 +58,11 @@ class ClusterLayout(NamedTuple):
     def quorum(self) -> int:
         """How many members decide."""
         return len(self.members) // 2 + 1
+
+    @property
+    def page_port(self) -> int:
+        """Where its page is served unless told otherwise: one below the first member's clients."""
+        return self.members[0].client_port - 1
 
     def client_url(self, member: MemberLayout) -> str:
         """Where clients reach a member."""

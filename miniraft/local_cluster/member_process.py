@@ -10,6 +10,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from miniraft.local_cluster.problem import ClusterError
@@ -33,7 +34,8 @@ class MemberProcess:
     """A member's process and what was done to it.
 
     `state` is running, paused, stopped (never started, or ended as asked), killed, or
-    `exited N` when it ended by itself.
+    `exited N` when it ended by itself. `started_at` is in seconds since the epoch, 0 before the
+    first start.
     """
 
     def __init__(self, name: str, command: Sequence[str], log_file: Path) -> None:
@@ -41,6 +43,7 @@ class MemberProcess:
         self.command = tuple(command)
         self.log_file = log_file
         self.state = "stopped"
+        self.started_at = 0.0
         self._process: asyncio.subprocess.Process | None = None
         self._ended_as: str | None = None  # the state to take when the process ends
         self._waiter: asyncio.Task[None] | None = None
@@ -65,6 +68,7 @@ class MemberProcess:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("ETCD_")}
         environment["PYTHONUNBUFFERED"] = "1"
         handle = os.open(self.log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        started_at = time.time()
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *command,
@@ -76,7 +80,7 @@ class MemberProcess:
             )
         finally:
             os.close(handle)
-        self.state, self._ended_as = "running", None
+        self.state, self.started_at, self._ended_as = "running", started_at, None
         self._waiter = asyncio.get_running_loop().create_task(self._wait(self._process))
 
     async def stop(self) -> None:

@@ -9,10 +9,13 @@ from collections import deque
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from miniraft.local_cluster.elections import step_of
 from miniraft.local_cluster.view import Happening
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from miniraft.local_cluster.elections import Step
 
 READ_BYTES = 1 << 18  # at a time, from one log
 KEPT = 500  # happenings
@@ -79,10 +82,17 @@ def happening(member: str, line: bytes) -> Happening | None:
         return Happening(time, member, _text(message, event), "problem")
     if event.get("logger") == "raft" and level != "debug":
         # Raft's messages say it all; the fields repeat it for machines.
-        return Happening(time, member, str(message)[:MAX_TEXT], "election")
+        return Happening(time, member, str(message)[:MAX_TEXT], "election", _step(str(message), event))
     if level == "warn" or any(message.startswith(words) for words in _MILESTONES):
         return Happening(time, member, _text(message, event))
     return None
+
+
+def _step(message: str, event: dict[str, Any]) -> Step | None:
+    try:
+        return step_of(message, event)
+    except (KeyError, TypeError, ValueError):
+        return None  # another version's words: told, though not understood
 
 
 def _text(message: str, event: dict[str, Any]) -> str:
@@ -99,6 +109,11 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def _time(happening: Happening) -> str:
+    """Alone, so that what one member logs within a microsecond stays in its order."""
+    return happening.time
+
+
 class Story:
     """The newest happenings of all members, by time."""
 
@@ -107,9 +122,9 @@ class Story:
 
     def add(self, happenings: list[Happening]) -> list[Happening]:
         """Takes in new ones and returns them in order."""
-        fresh = sorted(happenings)
+        fresh = sorted(happenings, key=_time)
         if fresh and self._kept and fresh[0].time < self._kept[-1].time:
-            merged = sorted([*self._kept, *fresh])
+            merged = sorted([*self._kept, *fresh], key=_time)
             self._kept.clear()
             self._kept.extend(merged)
         else:

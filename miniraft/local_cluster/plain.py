@@ -1,13 +1,15 @@
 """Progress as plain lines, for scripts and pipes. The form of the lines is kept stable.
 
     member name=n1 pid=4242 client=https://127.0.0.1:2379 peer=https://127.0.0.1:2380
+    web url=http://127.0.0.1:2378/
     status alive=3/3 quorum=2 can-lose=1 leader=n1 term=2 members=n1:leader,n2:follower,n3:follower
     ready leader=n1 term=2
     event 07:01:02.123 n2 became leader term=3
     stopped
 
-A status line comes whenever one of its values changes; `ready` once, when all members answer
-and agree on a leader.
+The web line names the page for the browser, or is `web off: ` and why; it is not there when no page
+was wanted. A status line comes whenever one of its values changes; `ready` once, when all members
+answer and agree on a leader.
 """
 
 from __future__ import annotations
@@ -36,8 +38,8 @@ def status_line(view: ClusterView) -> str:
     """The cluster in one line of key=value."""
     leader = view.leader
     return (
-        f"status alive={view.alive}/{len(view.members)} quorum={view.quorum} can-lose={view.can_lose} "
-        f"leader={leader.name if leader else '-'} term={view.term} members="
+        f"status alive={view.alive}/{len(view.members)} quorum={view.quorum} "
+        f"can-lose={max(view.can_lose, 0)} leader={leader.name if leader else '-'} term={view.term} members="
         + ",".join(
             f"{member.name}:{(member.role if member.state == 'running' else member.state).replace(' ', '-')}"
             for member in view.members
@@ -60,10 +62,14 @@ class PlainOutput:
         self._status = ""
         self._ready = False
 
-    def started(self) -> None:
-        """Says which processes were started."""
+    def started(self, no_page: str = "") -> None:
+        """Says which processes were started, and where the page is or why there is none."""
         for line in member_lines(self._supervisor.layout, self._supervisor):
             self._line(line)
+        if self._supervisor.page_url:
+            self._line(f"web url={self._supervisor.page_url}")
+        elif no_page:
+            self._line(f"web off: {no_page}")
 
     def changed(self, happenings: list[Happening]) -> None:
         """Says what is new."""

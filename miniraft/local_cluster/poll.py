@@ -24,7 +24,7 @@ class Poller:
 
     def __init__(self, layout: ClusterLayout) -> None:
         self._layout = layout
-        self._ssl = _context(layout) if layout.tls else False
+        self._ssl = client_context(layout)
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Poller:
@@ -68,12 +68,17 @@ def answer_from_json(content: bytes) -> Answer:
             applied_index=int(document.get("raftAppliedIndex", 0)),
             database_bytes=int(document.get("dbSize", 0)),
             errors=tuple(document.get("errors", ())),
+            commit_index=int(document.get("raftIndex", 0)),
+            learner=bool(document.get("isLearner", False)),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"no status: {error}") from None
 
 
-def _context(layout: ClusterLayout) -> ssl.SSLContext:
+def client_context(layout: ClusterLayout) -> ssl.SSLContext | bool:
+    """What aiohttp's `ssl` is to be for the members: False where they have no TLS."""
+    if not layout.tls:
+        return False
     folder = layout.certificates
     context = ssl.create_default_context(cafile=str(folder / "ca.crt"))
     context.load_cert_chain(str(folder / "client.crt"), str(folder / "client.key"))

@@ -63,7 +63,8 @@ def render(view: ClusterView, width: int, height: int, *, colour: bool = True) -
 
 
 def _title(view: ClusterView) -> str:
-    return f"miniraft cluster: {len(view.members)} members, data in {view.folder}"
+    page = f"; {view.page_url} shows it in the browser" if view.page_url else ""
+    return f"miniraft cluster: {len(view.members)} members{page}; data in {view.folder}"
 
 
 def _headline(view: ClusterView) -> str:

@@ -17,12 +17,14 @@ from miniraft.local_cluster.plain import PlainOutput
 from miniraft.local_cluster.problem import ClusterError
 from miniraft.local_cluster.screen import Screen
 from miniraft.local_cluster.supervisor import PROGRAM, Supervisor
+from miniraft.local_cluster.web.server import WebPort, served_page
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from miniraft.local_cluster.layout import ClusterLayout
+    from miniraft.local_cluster.view import Happening
 
 
 class Options(NamedTuple):
@@ -33,6 +35,7 @@ class Options(NamedTuple):
     base_port: int | None = None
     tls: bool | None = None
     fresh: bool = False
+    web_port: int | None = None  # 0: no page
 
 
 def run(options: Options, *, interactive: bool, program: Sequence[str] = PROGRAM) -> int:
@@ -40,7 +43,8 @@ def run(options: Options, *, interactive: bool, program: Sequence[str] = PROGRAM
     with _locked(options.folder, fresh=options.fresh):
         layout = prepare(options)
         layouts.check_ports(layout)
-        return asyncio.run(_run(layout, program, interactive=interactive))
+        page = page_place(layout, options.web_port)
+        return asyncio.run(_run(layout, program, page, interactive=interactive))
 
 
 def prepare(options: Options) -> ClusterLayout:
@@ -75,6 +79,19 @@ def _check_same(existing: ClusterLayout, options: Options) -> None:
             f"{'with' if existing.tls else 'without'} TLS; leave the options out to run that one, "
             "choose another --data-dir, or add --fresh to delete it"
         )
+
+
+def page_place(layout: ClusterLayout, web_port: int | None) -> WebPort:
+    """Where the page is to be served. Raises ClusterError when that cannot be."""
+    if web_port is None:
+        return WebPort(layout.page_port or None)
+    if web_port == 0:
+        return WebPort(None)
+    taken = [port for member in layout.members for port in (member.client_port, member.peer_port)]
+    if not 0 < web_port <= 65535 or web_port in taken:
+        why = "a member has it" if web_port in taken else "that is no port"
+        raise ClusterError(f"--web-port {web_port}: {why}; write another one, or 0 for no page")
+    return WebPort(web_port, chosen=True)
 
 
 def make_certificates(layout: ClusterLayout) -> None:
@@ -128,7 +145,7 @@ def _wipe(folder: Path) -> None:
     (folder / layouts.LAYOUT_FILE).unlink()
 
 
-async def _run(layout: ClusterLayout, program: Sequence[str], *, interactive: bool) -> int:
+async def _run(layout: ClusterLayout, program: Sequence[str], place: WebPort, *, interactive: bool) -> int:
     supervisor = Supervisor(layout, program)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -140,19 +157,20 @@ async def _run(layout: ClusterLayout, program: Sequence[str], *, interactive: bo
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, ask_to_stop)
-    async with control_server(supervisor):
+    async with control_server(supervisor), served_page(supervisor, place) as page:
+        supervisor.page_url = page.url
         try:
             await supervisor.start()
             if interactive:
-                screen = Screen(supervisor, ask_to_stop)
-                supervisor.changed = screen.changed
+                screen = Screen(supervisor, ask_to_stop, page.problem)
+                supervisor.changed = _each(screen.changed, page.changed)
                 with screen.shown():
                     await _until_stopped(supervisor, stop)
                     await supervisor.shut_down()
             else:
                 output = PlainOutput(supervisor)
-                output.started()
-                supervisor.changed = output.changed
+                output.started(page.problem)
+                supervisor.changed = _each(output.changed, page.changed)
                 await _until_stopped(supervisor, stop)
                 await supervisor.shut_down()
                 output.stopped()
@@ -163,6 +181,16 @@ async def _run(layout: ClusterLayout, program: Sequence[str], *, interactive: bo
         _tell_why(supervisor)
         return 1
     return 0
+
+
+def _each(*tellers: Callable[[list[Happening]], None]) -> Callable[[list[Happening]], None]:
+    """Calls all of them."""
+
+    def changed(happenings: list[Happening]) -> None:
+        for tell in tellers:
+            tell(happenings)
+
+    return changed
 
 
 async def _until_stopped(supervisor: Supervisor, stop: asyncio.Event) -> None:

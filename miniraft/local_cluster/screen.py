@@ -81,11 +81,11 @@ class Typed:
 class Screen:
     """Draws the supervisor's view and does what is typed until somebody quits."""
 
-    def __init__(self, supervisor: Supervisor, quit_: Callable[[], None]) -> None:
+    def __init__(self, supervisor: Supervisor, quit_: Callable[[], None], message: str = "") -> None:
         self._supervisor = supervisor
         self._quit = quit_
         self._typed = Typed()
-        self._message = ""
+        self._message = message
         self._scheduled = False
         self._tasks: set[asyncio.Task[None]] = set()
 

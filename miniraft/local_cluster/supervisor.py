@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from miniraft.local_cluster.member_process import MemberProcess
@@ -34,7 +35,8 @@ COMMANDS = {
 class Supervisor:
     """The members' processes, their last answers and their story.
 
-    `changed` is called whenever there is something new to show.
+    `changed` is called whenever there is something new to show. `page_url` is where a browser
+    shows it, or empty.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Supervisor:
     ) -> None:
         self.layout = layout
         self.changed = changed
+        self.page_url = ""
         self.story = Story()
         self.processes = {
             member.name: MemberProcess(
@@ -53,6 +56,7 @@ class Supervisor:
             for member in layout.members
         }
         self._answers: dict[str, Answer | None] = {}
+        self._asked_at: dict[str, float] = {}
         self._names: dict[int, str] = {}  # member id to name, learnt from answers
         self._tails: list[LogTail] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -106,7 +110,7 @@ class Supervisor:
         member = self.layout.member(text)
         process = self.processes[member.name]
         async with self._locks[member.name]:
-            pid, time = process.pid, now()
+            pid, begun = process.pid, now()
             if command == "kill":
                 await process.kill()
             elif command == "stop":
@@ -117,6 +121,7 @@ class Supervisor:
                 process.resume()
             else:
                 await process.restart()
+                self._answers[member.name] = None
         done = {
             "kill": f"killed: kill -9 {pid}",
             "stop": f"stopped: kill -TERM {pid}",
@@ -124,13 +129,14 @@ class Supervisor:
             "resume": f"resumed: kill -CONT {pid}",
             "restart": f"started: pid {process.pid}",
         }[command]
-        self._take([Happening(time, member.name, done, "action")])
+        self._take([Happening(begun, member.name, done, "action")])
         return f"{member.name} {done}"
 
     def view(self) -> ClusterView:
         """The cluster as it is known now."""
         members = tuple(self._member_view(member) for member in self.layout.members)
-        return ClusterView(str(self.layout.folder), members, self.story.newest_last())
+        story = self.story.newest_last()
+        return ClusterView(str(self.layout.folder), members, story, page_url=self.page_url)
 
     @property
     def all_gave_up(self) -> bool:
@@ -148,6 +154,8 @@ class Supervisor:
             process.state,
             answer,
             self._names.get(answer.leader_id, f"{answer.leader_id:x}") if answer and answer.leader_id else "",
+            process.started_at,
+            self._asked_at.get(member.name, 0.0),
         )
 
     async def _poll(self) -> None:
@@ -155,9 +163,14 @@ class Supervisor:
             await asyncio.gather(*(self._poll_member(poller, member) for member in self.layout.members))
 
     async def _poll_member(self, poller: Poller, member: MemberLayout) -> None:
+        process = self.processes[member.name]
         while True:
-            if self.processes[member.name].state == "running":
+            if process.state == "running":
+                pid, asked_at = process.pid, time.time()
                 answer = await poller.ask(member)
+                if process.pid != pid:
+                    continue  # the answer of a process that is no more
+                self._asked_at[member.name] = asked_at
                 if answer is not None:
                     self._names[answer.member_id] = member.name
                 self._answers[member.name] = answer

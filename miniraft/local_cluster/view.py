@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from miniraft.local_cluster.elections import Step
 
 
 class Answer(NamedTuple):
@@ -15,6 +18,8 @@ class Answer(NamedTuple):
     applied_index: int
     database_bytes: int
     errors: tuple[str, ...] = ()
+    commit_index: int = 0
+    learner: bool = False
 
 
 class MemberView(NamedTuple):
@@ -27,6 +32,8 @@ class MemberView(NamedTuple):
     state: str  # of its process: running, paused, stopped, killed, exited N
     answer: Answer | None  # its last answer, if it answered the last question
     leader: str  # the name of the leader it knows, or empty
+    started_at: float = 0.0  # its process, in seconds since the epoch; 0: never
+    asked_at: float = 0.0  # when it was asked what it answered, likewise
 
     @property
     def role(self) -> str:
@@ -47,6 +54,7 @@ class Happening(NamedTuple):
     member: str
     text: str
     kind: str = "event"  # event, election, action or problem
+    step: Step | None = None  # what it means for the member's part in elections
 
 
 class ClusterView(NamedTuple):
@@ -57,6 +65,7 @@ class ClusterView(NamedTuple):
     happenings: tuple[Happening, ...] = ()  # oldest first
     typed: str = ""  # what the person has typed so far
     message: str = ""  # the answer to the last command
+    page_url: str = ""  # of its page in the browser, if there is one
 
     @property
     def quorum(self) -> int:

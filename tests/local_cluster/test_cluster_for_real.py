@@ -1,88 +1,18 @@
 """`miniraft cluster` as people run it: real members, TLS, from a script, a second terminal and tmux."""
 
-import contextlib
-import json
 import os
 import re
 import shutil
-import signal
+import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from tests.support.free_ports import free_base_port
+from tests.support.local_cluster import DEADLINE_SECONDS, ENVIRONMENT, Running, miniraft, running, status
 from tests.support.requirements import require
-
-ROOT = Path(__file__).parents[2]
-DEADLINE_SECONDS = 40.0
-CLEAN = {key: value for key, value in os.environ.items() if not key.startswith(("ETCD_", "ETCDCTL_"))}
-ENVIRONMENT = CLEAN | {"PYTHONPATH": str(ROOT)}
-
-
-def miniraft(folder, *words, check=True):
-    result = subprocess.run(
-        [sys.executable, "-m", "miniraft", "cluster", *words],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        cwd=folder,
-        env=ENVIRONMENT,
-        stdin=subprocess.DEVNULL,
-    )
-    assert not check or result.returncode == 0, result.stderr
-    return result
-
-
-class Running:
-    """A cluster that prints lines."""
-
-    def __init__(self, folder, *words):
-        self.folder = folder
-        self.output = folder / f"output-{time.monotonic_ns()}.txt"
-        with self.output.open("wb") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "miniraft", "cluster", *words],
-                cwd=folder,
-                env=ENVIRONMENT,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-
-    @property
-    def lines(self):
-        return self.output.read_text().splitlines()
-
-    def wait_for(self, pattern, after=0):
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while time.monotonic() < deadline:
-            for line in self.lines[after:]:
-                if re.search(pattern, line):
-                    return line
-            assert self.process.poll() is None, self.output.read_text()
-            time.sleep(0.1)
-        raise AssertionError(f"no line {pattern!r} in\n{self.output.read_text()}")
-
-    def pids(self):
-        return [int(re.search(r"pid=(\d+)", line)[1]) for line in self.lines if line.startswith("member ")]
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(40)
-
-
-@contextlib.contextmanager
-def running(folder, *words):
-    cluster = Running(folder, *words)
-    try:
-        yield cluster
-    finally:
-        if cluster.process.poll() is None:
-            cluster.process.kill()
-            cluster.process.wait()
 
 
 def exists(pid):
@@ -93,17 +23,15 @@ def exists(pid):
     return True
 
 
-def status(folder):
-    return json.loads(miniraft(folder, "status", "--json").stdout)
-
-
 def test_three_members_lose_their_leader_and_come_back_with_their_data(tmp_path):
-    base = str(free_base_port(6))
+    port = free_base_port(7)
+    base = str(port + 1)
     with running(tmp_path, "--nodes", "3", "--base-port", base) as cluster:
         first = re.search(r"leader=(n\d) term=(\d+)", cluster.wait_for("^ready "))
         leader, term = first[1], int(first[2])
         assert len(cluster.pids()) == 3
         assert "https://127.0.0.1:" + base in cluster.lines[0]
+        assert f"web url=http://127.0.0.1:{port}/" in cluster.lines
 
         before = len(cluster.lines)
         assert f"{leader} killed: kill -9" in miniraft(tmp_path, "kill", leader).stdout
@@ -147,9 +75,10 @@ def test_three_members_lose_their_leader_and_come_back_with_their_data(tmp_path)
 def test_without_tls_and_its_environment(tmp_path):
     base = free_base_port(2)
     with running(
-        tmp_path, "--nodes", "1", "--base-port", str(base), "--no-tls", "--data-dir", "d"
+        tmp_path, "--nodes", "1", "--base-port", str(base), "--no-tls", "--data-dir", "d", "--no-web"
     ) as cluster:
         cluster.wait_for("^ready leader=n1 ")
+        assert not any(line.startswith("web ") for line in cluster.lines)
         lines = miniraft(tmp_path, "env", "--data-dir", "d").stdout.splitlines()
         assert lines == [
             "unset ETCDCTL_CACERT ETCDCTL_CERT ETCDCTL_KEY",
@@ -171,10 +100,13 @@ def test_without_tls_and_its_environment(tmp_path):
     assert "add --yes if that is meant" in refused.stderr
     assert (tmp_path / "d" / "n1" / "member").exists()
     (tmp_path / "d" / "n1" / "keep").touch()
-    base = str(free_base_port(2))
-    with running(
-        tmp_path, "--data-dir", "d", "--fresh", "--yes", "--nodes", "1", "--no-tls", "--base-port", base
-    ) as cluster:
+    port = free_base_port(3)
+    words = ["--nodes", "1", "--no-tls", "--base-port", str(port + 1)]
+    with (
+        socket.create_server(("127.0.0.1", port)),
+        running(tmp_path, "--data-dir", "d", "--fresh", "--yes", *words) as cluster,
+    ):
+        cluster.wait_for(f"^web off: .*port {port} for the page cannot be used.*--web-port")
         cluster.wait_for("^ready ")
         assert not (tmp_path / "d" / "n1" / "keep").exists()
         assert cluster.stop() == 0
@@ -212,8 +144,6 @@ def test_wrong_use_is_answered_with_what_to_type(tmp_path, words, message):
 
 
 def test_a_taken_port_and_a_foreign_folder_are_named(tmp_path):
-    import socket
-
     base = free_base_port(2)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", base))
@@ -278,14 +208,14 @@ class Tmux:
 def test_the_live_view_in_a_terminal(tmp_path):
     require(shutil.which("tmux") is not None, "tmux", "install it with: apt-get install tmux")
     tmux = Tmux(tmp_path)
-    command = (
-        f"{sys.executable} -m miniraft cluster --base-port {free_base_port(6)}; echo ended with $?; sleep 60"
-    )
+    base = free_base_port(7) + 1
+    command = f"{sys.executable} -m miniraft cluster --base-port {base}; echo ended with $?; sleep 60"
     tmux.run("new-session", "-d", "-x", "130", "-y", "36", "-c", str(tmp_path), command)
     try:
         found = tmux.wait_for(r"n(\d) leads in term (\d+); alive 3/3, quorum 2, can lose 1")
         leader, term = found[1], found[2]
         assert "k kill -9" in tmux.screen(), "the keys are on the screen"
+        tmux.wait_for(r"3 members; http://127\.0\.0\.1:\d+/ shows it in the browser")
         tmux.run("send-keys", "k")
         tmux.wait_for("> k  kill which member")
         tmux.run("send-keys", leader)

@@ -49,6 +49,12 @@ def test_the_drawing_tells_who_leads_and_what_may_be_lost():
     assert "> k  kill which member? type its number" in text
 
 
+def test_the_page_is_named():
+    assert "http:" not in render(VIEW, 140, 30, colour=False)[0]
+    named = VIEW._replace(page_url="http://127.0.0.1:2378/")
+    assert "3 members; http://127.0.0.1:2378/ shows it" in render(named, 80, 24, colour=False)[0]
+
+
 def test_the_help_is_visible_even_on_a_small_terminal():
     text = "\n".join(render(VIEW, 100, 14, colour=False))
     assert "k kill -9" in text
@@ -89,7 +95,7 @@ def test_a_member_without_an_answer_or_leader_says_so():
     view = ClusterView("/d", (member(1, answer=False), member(2, leader=0)))
     assert [one.role for one in view.members] == ["no answer", "no leader"]
     assert status_line(view) == (
-        "status alive=1/2 quorum=2 can-lose=-1 leader=- term=4 members=n1:no-answer,n2:no-leader"
+        "status alive=1/2 quorum=2 can-lose=0 leader=- term=4 members=n1:no-answer,n2:no-leader"
     )
 
 
