@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from miniraft.runtime.config import ServerConfig
 
 _ABSENT_COMMANDS = {
-    "gateway": "there is no TCP gateway; put HAProxy in front, or give clients several endpoints",
-    "grpc-proxy": "there is no gRPC proxy; give clients several endpoints",
+    "grpc-proxy": "there is no gRPC proxy; give clients several endpoints, or put 'miniraft gateway' there",
 }
 
 
@@ -28,6 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from miniraft.local_cluster.command import main as cluster_main
 
         return cluster_main(words[1:])
+    if words[:1] == ["gateway"]:
+        from miniraft.gateway.command import main as gateway_main
+
+        return gateway_main(words[1:])
     if words and words[0] in _ABSENT_COMMANDS:
         sys.stderr.write(f"miniraft {words[0]}: {_ABSENT_COMMANDS[words[0]]}\n")
         return 1

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from certs.hosts import alternative_names, names_host
 from miniraft.config.problem import ConfigError
+from miniraft.tls.revocation import RevocationList, RevokedError
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -37,6 +38,7 @@ class _Side(NamedTuple):
     key_file: str
     ca_file: str
     asks_for_certificates: bool
+    is_self_made: bool  # --auto-tls, --peer-auto-tls
 
 
 def check_certificates(config: ServerConfig, warnings: Warnings) -> None:
@@ -52,6 +54,7 @@ def check_certificates(config: ServerConfig, warnings: Warnings) -> None:
             config.key_file,
             config.trusted_ca_file,
             config.client_cert_auth,
+            config.makes_client_certificate,
         ),
         warnings,
     )
@@ -66,6 +69,7 @@ def check_certificates(config: ServerConfig, warnings: Warnings) -> None:
             config.peer_key_file,
             config.peer_trusted_ca_file,
             config.peer_client_cert_auth,
+            config.makes_peer_certificate,
         ),
         warnings,
     )
@@ -76,13 +80,47 @@ def check_certificates(config: ServerConfig, warnings: Warnings) -> None:
         _check_pair_named(prefix, cert_file, key_file)
         if cert_file:
             _load_pair(prefix, cert_file, key_file)
+    _check_rules(config, warnings)
+
+
+def _check_rules(config: ServerConfig, warnings: Warnings) -> None:
+    """What is to keep some callers out keeps out nobody, or everybody, when something is missing."""
+    for flag, file in (
+        ("client-crl-file", config.client_crl_file),
+        ("peer-crl-file", config.peer_crl_file),
+    ):
+        if not file:
+            continue
+        try:
+            RevocationList(file).read()
+        except RevokedError as error:
+            warnings.add(str(error), flag=f"--{flag}", fix=f"correct --{flag}; the file is read again")
+    client_rules = {
+        "client-crl-file": config.client_crl_file,
+        "client-cert-allowed-hostname": config.client_cert_allowed_hostname,
+    }
+    peer_rules = {
+        "peer-crl-file": config.peer_crl_file,
+        "peer-cert-allowed-hostname": config.peer_cert_allowed_hostname,
+        "peer-cert-allowed-cn": config.peer_cert_allowed_cn,
+    }
+    for prefix, rules, asks in (
+        ("", client_rules, config.client_certificates_required),
+        ("peer-", peer_rules, config.peer_certificates_required),
+    ):
+        if any(rules.values()) and not asks:
+            warnings.add(
+                "callers are not asked for certificates, so there is nothing to check",
+                flags=",".join(f"--{flag}" for flag, value in rules.items() if value),
+                fix=f"add --{prefix}client-cert-auth and --{prefix}trusted-ca-file",
+            )
 
 
 def _check_side(config: ServerConfig, side: _Side, warnings: Warnings) -> None:
     secure = [url for url in side.urls if urlsplit(url).scheme in ("https", "unixs")]
     plain = [url for url in side.urls if url not in secure and url not in config.listen_metrics_urls]
     _check_pair_named(side.prefix, side.cert_file, side.key_file)
-    if not secure:
+    if not secure or side.is_self_made:
         _warn_plain(side, plain, warnings)
         return
     if not side.cert_file:
@@ -91,6 +129,7 @@ def _check_side(config: ServerConfig, side: _Side, warnings: Warnings) -> None:
             f"{'peer' if side.prefix else 'client'} url {secure[0]} with HTTPS scheme",
             _MAKE.format(name=config.name, hosts=_hosts(side))
             + f", then add --{side.prefix}cert-file and --{side.prefix}key-file; "
+            f"or add --{side.prefix}auto-tls, which encrypts but checks nobody; "
             f"or write --{side.listen_flag}={secure[0].replace('https', 'http', 1)} to go without TLS",
         )
     if side.asks_for_certificates and not side.ca_file:
@@ -127,6 +166,7 @@ def _warn_plain(side: _Side, plain: list[str], warnings: Warnings) -> None:
             ("cert-file", side.cert_file),
             ("trusted-ca-file", side.ca_file),
             ("client-cert-auth", side.asks_for_certificates),
+            ("auto-tls", side.is_self_made),
         )
         if value
     ]

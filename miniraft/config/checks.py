@@ -17,6 +17,7 @@ from miniraft.config.problem import ConfigError
 from miniraft.config.values import urls
 from miniraft.runtime.credentials import read_token_options
 from miniraft.runtime.log import LEVELS
+from miniraft.tls.limits import check_limits
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -28,6 +29,7 @@ MAX_ELECTION_TIMEOUT_MS = 50000
 MIN_RAFT_TIMEOUT_SECONDS = 5.0
 MIN_PROGRESS_INTERVAL_SECONDS = 0.1
 LOWEST_BCRYPT_COST, HIGHEST_BCRYPT_COST = 4, 31
+MAX_CERTIFICATE_YEARS = 1000
 
 
 def check(config: ServerConfig, given: Collection[str], warnings: Warnings) -> None:
@@ -39,12 +41,16 @@ def check(config: ServerConfig, given: Collection[str], warnings: Warnings) -> N
     _check_timing(config)
     _check_choices(config)
     _check_auth(config, warnings)
-    _check_tls_limits(config, warnings)
+    _check_tls_limits(config)
+    _check_self_signed(config)
     _check_compaction(config)
     _check_bindings(config)
     _check_advertised_given(config, given)
     if already_bootstrapped(config):
         return  # etcd's rule: a member with data ignores --initial-cluster and its companions
+    _check_discovery(config)
+    if config.discovery_srv or config.discovery_endpoints:
+        return  # who the members are is not known yet
     members = _initial_members(config)
     _check_own_entry(config, members)
     _check_reachable(config, members, warnings)
@@ -125,18 +131,6 @@ def _check_choices(config: ServerConfig) -> None:
             'multi logoutput for "default" is not supported yet',
             "name each output: --log-outputs=stderr,/var/log/miniraft.log",
         )
-    versions = ("TLS1.2", "TLS1.3")
-    for version in (config.tls_min_version, config.tls_max_version):
-        if version and version not in versions:
-            raise ConfigError(
-                f'unexpected TLS version "{version}" (must be one of: TLS1.2, TLS1.3)',
-                "write --tls-min-version=TLS1.2",
-            )
-    if config.tls_max_version and config.tls_min_version > config.tls_max_version:
-        raise ConfigError(
-            f"min version ({config.tls_min_version}) is greater than max version ({config.tls_max_version})",
-            "leave out --tls-max-version",
-        )
     if config.metrics not in ("basic", "extensive"):
         raise ConfigError(f'unknown --metrics "{config.metrics}"', "write --metrics=basic or extensive")
     try:
@@ -168,30 +162,40 @@ def _check_auth(config: ServerConfig, warnings: Warnings) -> None:
         )
 
 
-def _check_tls_limits(config: ServerConfig, warnings: Warnings) -> None:
-    """What the client listener's TLS library cannot do is refused rather than left out."""
-    asked = {
-        "--client-crl-file": bool(config.client_crl_file),
-        "--cipher-suites": bool(config.cipher_suites),
-        "--tls-min-version=TLS1.3": config.tls_min_version == "TLS1.3",
-        "--tls-max-version=TLS1.2": config.tls_max_version == "TLS1.2",
-    }
-    for flag, is_asked in asked.items():
-        if not is_asked:
-            continue
-        if config.client_server != "hypercorn":
-            raise ConfigError(
-                f"{flag} is not supported by --client-server={config.client_server}",
-                "add --client-server=hypercorn, which is slower, or leave the flag out",
-            )
-        if flag != "--client-crl-file" and any(url.startswith("https") for url in config.listen_peer_urls):
-            warnings.add(
-                "flag holds for the client listener; between members gRPC chooses (TLS 1.3 among equals)",
-                flag=flag,
-            )
+def _check_tls_limits(config: ServerConfig) -> None:
+    """What nobody could agree on, and what etcd takes one of."""
+    try:
+        check_limits(config.tls_limits)
+    except ValueError as error:
+        raise ConfigError(
+            str(error), "correct --tls-min-version, --tls-max-version and --cipher-suites"
+        ) from None
+    if config.peer_cert_allowed_cn and config.peer_cert_allowed_hostname:
+        names, hosts = ",".join(config.peer_cert_allowed_cn), ",".join(config.peer_cert_allowed_hostname)
+        raise ConfigError(
+            f"AllowedCNs and AllowedHostnames are mutually exclusive (cns={names}, hostnames={hosts})",
+            "write --peer-cert-allowed-cn or --peer-cert-allowed-hostname",
+        )
+
+
+def _check_self_signed(config: ServerConfig) -> None:
+    years = config.self_signed_cert_validity_years
+    makes_one = config.makes_client_certificate or config.makes_peer_certificate
+    if makes_one and not 0 < years <= MAX_CERTIFICATE_YEARS:
+        raise ConfigError(
+            "selfSignedCertValidity is invalid,it should be greater than 0"
+            if not years
+            else f"--self-signed-cert-validity={years} is more than {MAX_CERTIFICATE_YEARS} years",
+            "write --self-signed-cert-validity=1: the years that a self-made certificate is valid",
+        )
 
 
 def _check_compaction(config: ServerConfig) -> None:
+    if config.compact_hash_check_time_seconds <= 0:
+        period = f"{config.compact_hash_check_time_seconds:g}s"
+        raise ConfigError(
+            f"--compact-hash-check-time must be >0 (set to {period})", "write --compact-hash-check-time=1m"
+        )
     if config.auto_compaction_mode not in ("periodic", "revision"):
         raise ConfigError(
             f'unknown auto-compaction-mode "{config.auto_compaction_mode}"',
@@ -246,6 +250,43 @@ def _check_advertised_given(config: ServerConfig, given: Collection[str]) -> Non
         raise ConfigError(
             "a member advertises where clients and the other members reach it",
             "write --advertise-client-urls and --initial-advertise-peer-urls",
+        )
+
+
+def _check_discovery(config: ServerConfig) -> None:
+    ways = (bool(config.discovery_srv), bool(config.discovery_endpoints), bool(config.initial_cluster))
+    if sum(ways) > 1:
+        raise ConfigError(
+            "multiple discovery or bootstrap flags are set. Choose one of "
+            '"initial-cluster", "discovery-endpoints" or "discovery-srv"',
+            "leave out all but one",
+        )
+    if bool(config.discovery_token) != bool(config.discovery_endpoints):
+        raise ConfigError(
+            "both --discovery-token and --discovery-endpoints must be set",
+            "write --discovery-endpoints=HOST:2379 and --discovery-token=TOKEN",
+        )
+    if config.discovery_endpoints and config.initial_cluster_state == "existing":
+        raise ConfigError(
+            "discovery URL should not be set when joining existing initial cluster",
+            "write --initial-cluster as 'etcdctl member add' prints it, without --discovery-...",
+        )
+    for flag, seconds in (
+        ("dial-timeout", config.discovery_dial_timeout_seconds),
+        ("request-timeout", config.discovery_request_timeout_seconds),
+        ("keepalive-timeout", config.discovery_keepalive_timeout_seconds),
+    ):
+        if seconds <= 0:
+            raise ConfigError(
+                f"--discovery-{flag} must be >0 (set to {seconds:g}s)", f"leave out --discovery-{flag}"
+            )
+    if bool(config.discovery_cert) != bool(config.discovery_key):
+        raise ConfigError(
+            "--discovery-cert and --discovery-key go together", "name the two files that were made together"
+        )
+    if config.discovery_srv_name and not config.discovery_srv:
+        raise ConfigError(
+            "--discovery-srv-name has no effect without --discovery-srv", "add --discovery-srv=DOMAIN"
         )
 
 

@@ -1,8 +1,8 @@
 """The table of flags: name, kind of value, meaning, and how far miniraft honours each.
 
 The names, YAML keys and meanings are etcd's; the defaults are those of `ServerConfig`. A flag
-whose function is missing says so: `ignored` ones may be set and warn, `refused` ones end the
-start, because running without what they promise would be less safe than not running.
+whose function is missing says so: it may be set, and warns. None of those promises safety: a
+flag that did and had no function would have to end the start.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Flag(NamedTuple):
-    """One flag. At most one of `ignored` and `refused` is set."""
+    """One flag."""
 
     name: str
     kind: Kind
@@ -41,7 +41,6 @@ class Flag(NamedTuple):
     unit: str = ""  # the suffix of its field of ServerConfig
     yaml: str = ""  # path in the configuration file, dots between levels; "-": not settable there
     ignored: str = ""  # why it has no effect
-    refused: str = ""  # what to do instead
     zero_means: Any = None  # what etcd takes 0 for
 
     @property
@@ -155,9 +154,9 @@ _SECURITY = (
     Flag("client-cert-file", TEXT, "Certificate for this member's own client calls.",
          yaml="client-transport-security.client-cert-file"),
     Flag("client-key-file", TEXT, "Key of that.", yaml="client-transport-security.client-key-file"),
-    Flag("auto-tls", BOOLEAN, "Self-made certificate for the client listener.",
+    Flag("auto-tls", BOOLEAN, "Self-made certificate for the client listener, if none is named.",
          yaml="client-transport-security.auto-tls"),
-    Flag("client-crl-file", TEXT, "Revoked client certificates.", yaml="-"),
+    Flag("client-crl-file", TEXT, "List of revoked client certificates; read for each handshake.", yaml="-"),
     Flag("client-cert-allowed-hostname", STRINGS, "Names a client certificate must bear.",
          yaml="client-transport-security.allowed-hostname"),
     Flag("peer-cert-file", TEXT, "Certificate of the peer listener.",
@@ -170,9 +169,9 @@ _SECURITY = (
     Flag("peer-client-cert-file", TEXT, "Certificate for calls to other members.",
          yaml="peer-transport-security.client-cert-file"),
     Flag("peer-client-key-file", TEXT, "Key of that.", yaml="peer-transport-security.client-key-file"),
-    Flag("peer-auto-tls", BOOLEAN, "Self-made certificate between members.",
+    Flag("peer-auto-tls", BOOLEAN, "Self-made certificate between members, who then do not check each other.",
          yaml="peer-transport-security.auto-tls"),
-    Flag("peer-crl-file", TEXT, "Revoked member certificates.", yaml="-"),
+    Flag("peer-crl-file", TEXT, "List of revoked member certificates; read for each handshake.", yaml="-"),
     Flag("peer-cert-allowed-hostname", STRINGS, "Names a member's certificate must bear.",
          yaml="peer-transport-security.allowed-hostname"),
     Flag("peer-cert-allowed-cn", STRINGS, "Common names a member's certificate must bear.",
@@ -225,7 +224,7 @@ _FEATURES = (
 )  # fmt: skip
 
 _UNSAFE = (
-    Flag("force-new-cluster", BOOLEAN, "Restart as the only member of the cluster."),
+    Flag("force-new-cluster", BOOLEAN, "Go on as the only member, the others being lost for good."),
     Flag("unsafe-no-fsync", BOOLEAN, "Do not wait for the disk: a power cut loses data."),
 )
 
@@ -239,24 +238,17 @@ SECTIONS = {
     "Unsafe": _UNSAFE,
 }
 
-_NO_DISCOVERY = "name the members with --initial-cluster=n1=https://10.0.0.1:2380,n2=https://10.0.0.2:2380"
+_V3_DISCOVERY = "v2 discovery is gone: write --discovery-endpoints and --discovery-token"
 _NO_TRACING = "tracing is not built"
-_NO_DISCOVERY_AT_ALL = "there is no discovery"
 _LOGROTATE = "rotate the file with logrotate and its copytruncate"
 _NOT_YET = "not built yet"
-_MAKE_CERTIFICATES = "make certificates with: python -m certs --member NAME=ADDRESS, and pass --%scert-file"
 
-# What is missing: with a harmless flag the member runs and warns ...
+# What is missing, and does no harm.
 IGNORED = {
     "memory-mlock": "the keyspace's pages stay in the page cache",
     "backend-bbolt-freelist-type": "the keyspace is kept in LMDB, which has no such list",
-    "discovery-fallback": _NO_DISCOVERY_AT_ALL,
-    "discovery-dial-timeout": _NO_DISCOVERY_AT_ALL,
-    "discovery-request-timeout": _NO_DISCOVERY_AT_ALL,
-    "discovery-keepalive-time": _NO_DISCOVERY_AT_ALL,
-    "discovery-keepalive-timeout": _NO_DISCOVERY_AT_ALL,
+    "discovery-fallback": "a member that does not find the others always exits",
     "v2-deprecation": "there is no v2 store",
-    "self-signed-cert-validity": "certificates are made by python -m certs --days",
     "enable-pprof": "Go's profiles do not exist here; use py-spy",
     "enable-log-rotation": _LOGROTATE,
     "log-rotation-config-json": _LOGROTATE,
@@ -272,49 +264,24 @@ IGNORED = {
     "raft-write-timeout": "connections between members are watched by pings of their own",
     "client-cert-file": "no member dials a client port",
     "client-key-file": "no member dials a client port",
-    "warning-apply-duration": _NOT_YET,
     "warning-unary-request-duration": _NOT_YET,
-    "compact-hash-check-time": "compaction hashes are not compared: --corrupt-check-time compares all data",
     "downgrade-check-time": "there is no older storage format to go back to",
 }
 
 # Gates are promises too; a test keeps this and the two tables honest.
 IGNORED_GATES = {
-    "CompactHashCheck": "use --corrupt-check-time",
     "LeaseCheckpointPersist": "what LeaseCheckpoint notes is always kept",
     "StopGRPCServiceOnDefrag": "no defragmentation stops a member",
     "TxnModeWriteWithSharedBuffer": "a matter of etcd's own keyspace",
     "SetMemberLocalAddr": _NOT_YET,
     "FastLeaseKeepAlive": "no renewal waits for more than one round to the other members",
-    "PriorityRequest": _NOT_YET,
-}
-
-# ... and with one that promises safety it does not start.
-REFUSED = {
-    "discovery-endpoints": _NO_DISCOVERY,
-    "discovery-token": _NO_DISCOVERY,
-    "discovery-insecure-transport": _NO_DISCOVERY,
-    "discovery-insecure-skip-tls-verify": _NO_DISCOVERY,
-    "discovery-cert": _NO_DISCOVERY,
-    "discovery-key": _NO_DISCOVERY,
-    "discovery-cacert": _NO_DISCOVERY,
-    "discovery-user": _NO_DISCOVERY,
-    "discovery-password": _NO_DISCOVERY,
-    "discovery-srv": _NO_DISCOVERY,
-    "discovery-srv-name": _NO_DISCOVERY,
-    "auto-tls": _MAKE_CERTIFICATES % "",
-    "peer-auto-tls": _MAKE_CERTIFICATES % "peer-",
-    "client-cert-allowed-hostname": "names in client certificates are not checked: leave the flag out",
-    "peer-crl-file": "revoked member certificates are not checked: replace the CA of the peers instead",
 }
 
 
 def _table() -> Iterator[Flag]:
     for section, flags in SECTIONS.items():
         for flag in flags:
-            yield flag._replace(
-                section=section, ignored=IGNORED.get(flag.name, ""), refused=REFUSED.get(flag.name, "")
-            )
+            yield flag._replace(section=section, ignored=IGNORED.get(flag.name, ""))
 
 
 FLAGS: dict[str, Flag] = {flag.name: flag for flag in _table()}
@@ -367,8 +334,8 @@ REMOVED = {
     "enable-v2": "the v2 API is gone: leave the flag out",
     "experimental-enable-v2v3": "the v2 API is gone: leave the flag out",
     "proxy": "there is no proxy mode: put HAProxy or a client with several endpoints there",
-    "discovery": _NO_DISCOVERY,
-    "discovery-proxy": _NO_DISCOVERY,
+    "discovery": _V3_DISCOVERY,
+    "discovery-proxy": _V3_DISCOVERY,
     "listen-peer-url": "write --listen-peer-urls",
     "listen-client-url": "write --listen-client-urls",
     "advertise-client-url": "write --advertise-client-urls",

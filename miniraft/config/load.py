@@ -9,7 +9,6 @@ from miniraft.config.command_line import Settings, read_command_line
 from miniraft.config.config_file import read_config_file
 from miniraft.config.environment import read_environment
 from miniraft.config.flags import FLAGS, IGNORED_GATES
-from miniraft.config.problem import ConfigError
 from miniraft.config.warning import Warnings
 from miniraft.runtime.config import DEFAULT_FEATURES, ServerConfig
 
@@ -63,8 +62,6 @@ def _config(settings: Settings, warnings: Warnings) -> ServerConfig:
         fields[flag.field] = value
         if value == flag.default:
             continue
-        if flag.refused:
-            raise ConfigError(f"--{name} is not supported", flag.refused)
         if flag.ignored:
             warnings.add("flag is accepted without effect", flag=f"--{name}", reason=flag.ignored)
     enabled = set(settings.values.get("feature-gates", DEFAULT_FEATURES))
@@ -94,11 +91,18 @@ def _names_certificates(config: ServerConfig) -> bool:
             config.client_cert_auth,
             config.client_cert_file,
             config.client_key_file,
+            config.auto_tls,
+            config.client_crl_file,
+            config.client_cert_allowed_hostname,
+            config.peer_auto_tls,
             config.peer_cert_file,
             config.peer_key_file,
             config.peer_trusted_ca_file,
             config.peer_client_cert_auth,
             config.peer_client_cert_file,
             config.peer_client_key_file,
+            config.peer_crl_file,
+            config.peer_cert_allowed_hostname,
+            config.peer_cert_allowed_cn,
         )
     )

@@ -62,11 +62,7 @@ def help_text() -> str:
 def _flag_lines(flag: Flag) -> Iterator[str]:
     default = _shown(flag)
     yield f"  --{flag.name} '{default}'" if default or not flag.unit else f"  --{flag.name}"
-    note = ""
-    if flag.ignored:
-        note = f" (accepted without effect: {flag.ignored})"
-    if flag.refused:
-        note = f" (not supported: {flag.refused})"
+    note = f" (accepted without effect: {flag.ignored})" if flag.ignored else ""
     yield f"    {flag.meaning}{note}"
 
 

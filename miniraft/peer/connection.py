@@ -140,6 +140,7 @@ class PeerConnection:
         """Ends the stream; what is queued is lost."""
         self._task.cancel()
         await asyncio.wait([self._task])
+        self.statistics.is_connected = False
 
     # The queue -----------------------------------------------------------------------------
     def _has_room(self) -> bool:
@@ -224,6 +225,7 @@ class PeerConnection:
 
     def _mark_connected(self, url: str) -> None:
         self._state = LinkState.CONNECTED
+        self.statistics.is_connected = True
         self._connected_at = time.monotonic()
         self._loss_reported = False
         self._logged_text = ""
@@ -233,19 +235,27 @@ class PeerConnection:
     async def _converse(self, call: ClientCall) -> None:
         self._call = call
         call.on_clear = self.flush
+        measuring = asyncio.get_running_loop().create_task(self._measure_when_idle())
         try:
             self.flush()
             await call.receive(self._take_reply)
         finally:
+            measuring.cancel()
             self._call = None
+
+    async def _measure_when_idle(self) -> None:
+        """Followers have little to tell each other: a round trip is measured all the same."""
+        while True:
+            await asyncio.sleep(self._settings.idle_echo_interval_ms / 1000)
+            if not self._batches and time.monotonic_ns() >= self._echo_due_ns:
+                self._batches.append(_Batch())
+                self.flush()
 
     def _take_reply(self, encoded: bytes) -> None:
         """Takes the round trip that the peer echoes."""
         sent_at_ns = peer_pb2.MessageStreamReply.FromString(encoded).echo_sent_at_ns
         if sent_at_ns:
-            round_trip_ns = time.monotonic_ns() - sent_at_ns
-            self.statistics.round_trip_ns = round_trip_ns
-            self._context.on_round_trip(self.address.member_id, round_trip_ns / 1e9)
+            self.statistics.round_trip_seconds.observe((time.monotonic_ns() - sent_at_ns) / 1e9)
 
     async def _wait(self, seconds: float) -> None:
         try:
@@ -258,6 +268,7 @@ class PeerConnection:
     def _note_loss(self, was_connected: bool, failure: Exception) -> None:
         self._clear_queue()
         if was_connected:
+            self.statistics.is_connected = False
             self.statistics.disconnections += 1
             if _peer_is_gone(failure):
                 self._context.events.on_disconnected(self.address.member_id)

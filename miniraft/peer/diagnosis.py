@@ -16,7 +16,9 @@ from urllib.parse import urlsplit
 from cryptography import x509
 
 from miniraft.peer.http2.status import RpcError
-from miniraft.peer.security import CertificateNames
+from miniraft.tls.certificate_names import CertificateNames
+from miniraft.tls.handshake import HandshakeRefused
+from miniraft.tls.limits import apply_limits
 
 if TYPE_CHECKING:
     from miniraft.peer.security import PeerTls
@@ -29,6 +31,8 @@ async def explain_failure(url: str, failure: Exception, tls: PeerTls) -> str:
     host, port = _host_and_port(url)
     if isinstance(failure, RpcError):
         return f"{url} answered with an error: {failure.details or failure.code.name}"
+    if isinstance(failure, HandshakeRefused):
+        return f"the certificate that {url} shows is not one of a member: {failure}"
     if isinstance(failure, ConnectionRefusedError):
         return f"{url} refuses connections: nothing listens there yet, or the URL names a wrong port"
     if isinstance(failure, socket.gaierror):
@@ -69,11 +73,18 @@ def _explain_tls(url: str, host: str, port: int, tls: PeerTls) -> str:
                 f"{url} does not speak TLS: if that member has no --peer-cert-file its peer URL is "
                 f"http://{host}:{port}"
             )
-        return f"TLS handshake with {url} failed: {error}"
+        return _no_agreement(url, error)
+    except (BrokenPipeError, ConnectionResetError) as error:
+        return _no_agreement(url, error)
     except OSError as error:
         return f"{url} cannot be reached: {error}"
     except ValueError as error:
         return f"{url} shows a certificate that cannot be read: {error}"
+    if tls.skip_server_verification:
+        return (
+            f"{url} ended the handshake: most likely it asks for a certificate that somebody vouches for, "
+            f"and --peer-auto-tls has none; start all members with that flag, or none"
+        )
     if not names.covers(host):
         return (
             f"the certificate that {url} shows is for [{names}] and does not name {host}, the host that "
@@ -88,8 +99,15 @@ def _explain_tls(url: str, host: str, port: int, tls: PeerTls) -> str:
     shown = tls.client_cert_file or "none, as --peer-cert-file is not set"
     return (
         f"{url} shows a good certificate but ended the handshake: most likely it does not accept ours "
-        f"({shown}); that member's --peer-trusted-ca-file must hold the CA that issued it, and the "
-        f"certificate must allow client authentication"
+        f"({shown}); that member's --peer-trusted-ca-file must hold the CA that issued it, its "
+        f"--peer-crl-file must not list it, and the certificate must allow client authentication"
+    )
+
+
+def _no_agreement(url: str, error: Exception) -> str:
+    return (
+        f"TLS handshake with {url} failed: {error}; its log says why. Do --tls-min-version, "
+        f"--tls-max-version and --cipher-suites of the two members leave something in common?"
     )
 
 
@@ -112,6 +130,7 @@ def _look_at_certificate(host: str, port: int, tls: PeerTls) -> tuple[Certificat
 
 def _context(tls: PeerTls, *, verify: bool) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    apply_limits(context, tls.limits)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_REQUIRED if verify else ssl.CERT_NONE
     if verify and tls.trusted_ca_file:

@@ -7,17 +7,18 @@ without a restart (what runs keeps running).
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cryptography import x509
-from cryptography.x509.oid import ExtensionOID, NameOID
 
 from miniraft.peer.handshake import Refusal, RefusalKind
+from miniraft.tls.certificate_names import CertificateNames, dns_name_matches
+from miniraft.tls.handshake import CertificateRules, check_handshakes
+from miniraft.tls.limits import TlsLimits, apply_limits
 
 if TYPE_CHECKING:
     from miniraft.peer.settings import LogEvent
@@ -39,46 +40,23 @@ class PeerTls:
     allowed_common_names: tuple[str, ...] = ()
     allowed_hostnames: tuple[str, ...] = ()
     skip_client_san_verification: bool = False
+    skip_server_verification: bool = False  # --peer-auto-tls: nobody could vouch for the others' certificates
+    crl_file: str = ""
+    limits: TlsLimits = field(default_factory=TlsLimits)
+
+    @property
+    def name_rules(self) -> CertificateRules:
+        """Which names a certificate of another member must bear, whichever of the two calls."""
+        return CertificateRules(
+            allowed_common_names=self.allowed_common_names,
+            allowed_hostnames=self.allowed_hostnames,
+            flag_prefix="peer-",
+        )
 
     @property
     def requires_client_certificate(self) -> bool:
         """Whether callers must show a certificate: as in etcd, naming a CA is enough to ask."""
         return self.client_cert_auth or bool(self.trusted_ca_file)
-
-
-class CertificateNames:
-    """What a certificate says about whose it is."""
-
-    __slots__ = ("common_name", "dns_names", "ip_addresses", "issuer")
-
-    def __init__(self, certificate: x509.Certificate) -> None:
-        common_names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-        self.common_name = str(common_names[0].value) if common_names else ""
-        self.issuer = certificate.issuer.rfc4514_string()
-        self.dns_names: list[str] = []
-        self.ip_addresses: list[str] = []
-        try:
-            extension = certificate.extensions.get_extension_for_oid(ExtensionOID.SUBJECT_ALTERNATIVE_NAME)
-        except x509.ExtensionNotFound:
-            return
-        names = extension.value
-        if isinstance(names, x509.SubjectAlternativeName):
-            self.dns_names = names.get_values_for_type(x509.DNSName)
-            self.ip_addresses = [str(address) for address in names.get_values_for_type(x509.IPAddress)]
-
-    def __str__(self) -> str:
-        names = [f"DNS:{name}" for name in self.dns_names] + [
-            f"IP:{address}" for address in self.ip_addresses
-        ]
-        return ", ".join(names) or "no subject alternative names at all"
-
-    def covers(self, host: str) -> bool:
-        """Whether the certificate names `host`, an address or a DNS name (RFC 6125)."""
-        try:
-            address = str(ipaddress.ip_address(host))
-        except ValueError:
-            return any(_dns_name_matches(name, host) for name in self.dns_names)
-        return address in self.ip_addresses
 
 
 class ServerContexts:
@@ -115,7 +93,11 @@ def client_context(tls: PeerTls) -> ssl.SSLContext:
     context.hostname_checks_common_name = False
     if tls.client_cert_file:
         context.load_cert_chain(tls.client_cert_file, tls.client_key_file or None)
+    if tls.skip_server_verification:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
     _complete(context, tls)
+    check_handshakes(context, tls.name_rules)
     return context
 
 
@@ -125,11 +107,13 @@ def _server_context(tls: PeerTls) -> ssl.SSLContext:
     if tls.requires_client_certificate:
         context.verify_mode = ssl.CERT_REQUIRED
     _complete(context, tls)
+    # A wrong name is told to the caller once it calls; a revoked certificate does not get so far.
+    check_handshakes(context, CertificateRules(crl_file=tls.crl_file))
     return context
 
 
 def _complete(context: ssl.SSLContext, tls: PeerTls) -> None:
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    apply_limits(context, tls.limits)
     context.set_alpn_protocols(["h2"])
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # an intermediate CA may be the one trusted
     if tls.trusted_ca_file:
@@ -155,26 +139,9 @@ async def check_client_certificate(tls: PeerTls, certificate: bytes | None, sour
     if certificate is None:
         return None  # plain HTTP, or no certificate was asked for
     names = CertificateNames(x509.load_der_x509_certificate(certificate))
-    refusal = _check_allowed_names(tls, names)
-    if refusal is None and not tls.skip_client_san_verification:
-        refusal = await _check_source_address(names, source)
-    return refusal
-
-
-def _check_allowed_names(tls: PeerTls, names: CertificateNames) -> Refusal | None:
-    if tls.allowed_common_names and names.common_name not in tls.allowed_common_names:
-        return Refusal(
-            RefusalKind.CERTIFICATE,
-            f"client certificate authentication failed: common name {names.common_name!r} is not among "
-            f"--peer-cert-allowed-cn={','.join(tls.allowed_common_names)}",
-        )
-    if tls.allowed_hostnames and not any(names.covers(host) for host in tls.allowed_hostnames):
-        return Refusal(
-            RefusalKind.CERTIFICATE,
-            f"client certificate authentication failed: it names {names}, none of which is among "
-            f"--peer-cert-allowed-hostname={','.join(tls.allowed_hostnames)}",
-        )
-    return None
+    if wrong_name := tls.name_rules.name_refusal(names):
+        return Refusal(RefusalKind.CERTIFICATE, wrong_name)
+    return None if tls.skip_client_san_verification else await _check_source_address(names, source)
 
 
 async def _check_source_address(names: CertificateNames, source: str) -> Refusal | None:
@@ -185,9 +152,9 @@ async def _check_source_address(names: CertificateNames, source: str) -> Refusal
     for name in names.dns_names:
         if not name.startswith("*.") and source in await _addresses_of(name):
             return None
-    if any(name.startswith("*.") for name in names.dns_names):
+    if names.dns_names:
         host = await _name_of(source)
-        if host and any(_dns_name_matches(name, host) for name in names.dns_names):
+        if host and any(dns_name_matches(name, host) for name in names.dns_names):
             return None
     return Refusal(
         RefusalKind.CERTIFICATE,
@@ -211,11 +178,3 @@ async def _name_of(address: str) -> str:
     except OSError:
         return ""
     return name
-
-
-def _dns_name_matches(pattern: str, host: str) -> bool:
-    pattern, host = pattern.lower().rstrip("."), host.lower().rstrip(".")
-    if pattern.startswith("*."):
-        first, _, rest = host.partition(".")
-        return bool(first) and rest == pattern[2:]
-    return pattern == host

@@ -7,6 +7,7 @@ other: until `attach`, only Describe is answered.
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import urlsplit
@@ -47,7 +48,7 @@ class Attachment(NamedTuple):
 
     context: LinkContext
     snapshot_folder: Path
-    on_peer_called: Callable[[int], None]  # a checked peer has opened its stream to us
+    on_peer_called: Callable[[peer_pb2.Hello], None]  # a checked peer has opened its stream to us
 
 
 class PeerServer:
@@ -147,7 +148,7 @@ class PeerServer:
             reply = peer_pb2.MessageStreamReply(hello=context.local.hello(sender_id))
             call.write(reply.SerializeToString())
             context.statistics_of(sender_id).server_version = hello.server_version
-            attachment.on_peer_called(sender_id)
+            attachment.on_peer_called(hello)
             self._log("debug", "peer opened its stream", peer=describe_member(sender_id, hello.member_name))
             try:
                 await call.receive(_Deliverer(call, context, sender_id).take)
@@ -166,12 +167,15 @@ class PeerServer:
         statistics = attachment.context.statistics_of(message.sender)
         with _keep(self._snapshot_streams, message.sender, call):
             received = False
+            began = time.monotonic()
+            statistics.snapshots_receiving += 1
             try:
                 path = await receive_snapshot_file(
                     lambda: self._next_chunk(call),
                     attachment.snapshot_folder,
                     message.sender,
                     first.total_bytes,
+                    statistics.snapshot_sync_seconds,
                 )
                 received = True
             except SnapshotRefusedError as error:
@@ -184,9 +188,11 @@ class PeerServer:
                 self._log("error", "cannot store the snapshot of the leader", error=str(error))
                 raise RpcError(Code.RESOURCE_EXHAUSTED, f"cannot store the snapshot: {error}") from error
             finally:
+                statistics.snapshots_receiving -= 1
                 if not received:
                     statistics.snapshots_receive_failed += 1
             statistics.snapshots_received += 1
+            statistics.snapshot_receive_seconds.observe(time.monotonic() - began)
         attachment.context.events.on_snapshot_received(message, path)
         call.write(peer_pb2.InstallSnapshotReply(accepted=True).SerializeToString())
 
@@ -213,7 +219,7 @@ class PeerServer:
         source = call.remote_host
         refusal = await check_client_certificate(self._tls, call.certificate, source)
         if refusal is not None:
-            self._log("warn", "rejected connection", remote_addr=source, error=refusal.text)
+            self._log("warn", "rejected connection on peer endpoint", remote_addr=source, error=refusal.text)
             raise _refused(refusal)
 
     def _admit(self, hello: peer_pb2.Hello) -> Attachment:

@@ -36,6 +36,7 @@ class PeerSettings:
     batch_bytes: int = 2 * 1024 * 1024  # a batch ends with the message that goes beyond
     receive_limit_bytes: int = 512 * 1024 * 1024  # for one batch: a request of any allowed size fits
     echo_interval_ms: int = 1000  # how often the round trip is measured
+    idle_echo_interval_ms: int = 5000  # and how often when there is nothing else to say
     lease_answer_timeout_ms: int = 5000  # for an answer about leases
     snapshot_chunk_bytes: int = 128 * 1024
     snapshot_stall_timeout_ms: int = 30_000  # a transfer that does not move for so long has failed

@@ -51,6 +51,7 @@ def member_config(config: ServerConfig, cluster_id: int, member_id: int, life: i
         catchup_entries=config.snapshot_catchup_entries,
         max_learners=config.max_learners,
         lease_checkpoints=config.feature("LeaseCheckpoint"),
+        prefers_revocations=config.feature("PriorityRequest"),
         auto_compaction_period_ms=int(config.auto_compaction_period_seconds * 1000),
         auto_compaction_revisions=config.auto_compaction_revisions,
         compaction_batch_revisions=config.compaction_batch_limit,
@@ -122,9 +123,8 @@ def client_tls(config: ServerConfig) -> TlsOptions | None:
         trusted_ca_file=config.trusted_ca_file,
         require_client_certificate=config.client_certificates_required,
         crl_file=config.client_crl_file,
-        cipher_suites=config.cipher_suites,
-        min_version=config.tls_min_version,
-        max_version=config.tls_max_version,
+        allowed_hostnames=config.client_cert_allowed_hostname,
+        limits=config.tls_limits,
     )
 
 

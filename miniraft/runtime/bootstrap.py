@@ -2,7 +2,8 @@
 
 | data folder | --initial-cluster-state | what happens                                           |
 |-------------|-------------------------|--------------------------------------------------------|
-| has a log   | ignored                 | restart: who it is stands in the log                   |
+| has a log   | ignored                 | restart: who it is stands in the log; with             |
+|             |                         | --force-new-cluster it goes on without the others      |
 | empty       | new                     | a new cluster is formed, unless a peer knows this      |
 |             |                         | member from before: then its data was lost, and it is  |
 |             |                         | refused with what to type                              |
@@ -24,7 +25,9 @@ from typing import TYPE_CHECKING
 from miniraft.peer.describe import PeerUnreachableError, describe_peer
 from miniraft.raft.state import NO_MEMBER, HardState
 from miniraft.runtime import log
+from miniraft.runtime.discovery import with_discovered_members
 from miniraft.runtime.disk import RealDisk
+from miniraft.runtime.force_new_cluster import force_new_cluster
 from miniraft.runtime.lmdb_store import LmdbStore
 from miniraft.server.bootstrap import (
     FIRST_INDEX,
@@ -79,16 +82,17 @@ async def begin(config: ServerConfig, folder: DataFolder, tls: PeerTls) -> Begin
     Raises BootstrapError, WalError, StoreRefused, OSError: each says what to do.
     """
     disk = RealDisk(folder.wal, unsafe_no_fsync=config.unsafe_no_fsync)
-    if config.force_new_cluster:
-        raise BootstrapError(
-            "--force-new-cluster is not supported: restore a snapshot into a new data directory instead "
-            "('etcdctl-py snapshot save' on the member that is left, then 'etcdutl-py snapshot restore')"
-        )
     if log_exists(disk):
         return await _restart(config, folder, disk, tls)
+    if config.force_new_cluster:
+        raise BootstrapError(
+            f"--force-new-cluster makes a cluster of the data of one member, but there is no log in "
+            f"{folder.wal}: point --data-dir (and --wal-dir) at that member's folder, or leave the flag out"
+        )
     store = _open_store(config, folder)
     try:
         _check_no_lone_store(folder, store)
+        config = await with_discovered_members(config)
         if config.initial_cluster_state == "existing":
             return await _join(config, disk, store, tls)
         return await _form(config, disk, store, tls)
@@ -123,14 +127,16 @@ async def _restart(config: ServerConfig, folder: DataFolder, disk: RealDisk, tls
         raise
     folder.remove_received()
     beginning = Beginning(cluster_id, member_id, wal, recovered, store)
-    if not load_position(store).index:
-        # It was stopped before the leader's first word: it still has to be told who the others are.
-        try:
+    try:
+        if config.force_new_cluster:
+            beginning.recovered = await force_new_cluster(config, wal, recovered, store, tls)
+        elif not load_position(store).index:
+            # It was stopped before the leader's first word: it still has to be told who the others are.
             beginning.assumed_members = await _ask_who_is_there(config, tls, cluster_id)
-        except BaseException:
-            wal.close()
-            store.close()
-            raise
+    except BaseException:
+        wal.close()
+        store.close()
+        raise
     return beginning
 
 
@@ -149,8 +155,11 @@ def _finish_installation(
 # Nothing is there ---------------------------------------------------------------------------
 async def _form(config: ServerConfig, disk: RealDisk, store: LmdbStore, tls: PeerTls) -> Beginning:
     initial_cluster = _initial_cluster(config)
-    check_own_entry(initial_cluster, config.name, config.initial_advertise_peer_urls)
+    if not config.discovery_srv:  # which found this member's own entry by its address
+        check_own_entry(initial_cluster, config.name, config.initial_advertise_peer_urls)
     first = new_cluster(initial_cluster, config.name, config.initial_cluster_token)
+    if config.discovery_srv:  # no member knows the others' names, and all must begin alike
+        first = first._replace(members=tuple(member._replace(name="") for member in first.members))
     others = {member.id: member.peer_urls for member in first.members if member.id != first.member_id}
     life = SystemRandom().getrandbits(63) or 1
     await asyncio.gather(
@@ -165,7 +174,7 @@ async def _form(config: ServerConfig, disk: RealDisk, store: LmdbStore, tls: Pee
         "forming a new cluster",
         cluster_id=format_id(first.cluster_id),
         member_id=format_id(first.member_id),
-        members={member.name: ",".join(member.peer_urls) for member in first.members},
+        members={member.name or format_id(member.id): ",".join(member.peer_urls) for member in first.members},
         quorum=len(first.members) // 2 + 1,
     )
     hard_state = HardState(first.snapshot.term, NO_MEMBER, first.snapshot.index)
@@ -285,7 +294,8 @@ async def _ask_who_is_there(config: ServerConfig, tls: PeerTls, cluster_id: int)
 
 def _other_urls(config: ServerConfig) -> list[str]:
     own = set(config.initial_advertise_peer_urls)
-    return [url for urls in _initial_cluster(config).values() for url in urls if url not in own]
+    listed = _initial_cluster(config).items()
+    return [url for name, urls in listed for url in urls if name != config.name and url not in own]
 
 
 def _initial_cluster(config: ServerConfig) -> dict[str, tuple[str, ...]]:

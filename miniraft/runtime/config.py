@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from miniraft.tls.limits import TlsLimits
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -227,6 +229,16 @@ class ServerConfig:
         return int(self.auto_compaction_retention) if self.auto_compaction_mode == "revision" else 0
 
     @property
+    def makes_client_certificate(self) -> bool:
+        """Whether the client listener's certificate is self-made; one that is given goes before it."""
+        return self.auto_tls and not (self.cert_file or self.key_file)
+
+    @property
+    def makes_peer_certificate(self) -> bool:
+        """Whether the certificate between members is self-made; one that is given goes before it."""
+        return self.peer_auto_tls and not (self.peer_cert_file or self.peer_key_file)
+
+    @property
     def client_certificates_required(self) -> bool:
         """Whether a client must show a certificate. As in etcd, naming a CA is enough to ask for it."""
         return self.client_cert_auth or bool(self.trusted_ca_file)
@@ -245,6 +257,11 @@ class ServerConfig:
     def peer_outgoing_key_file(self) -> str:
         """The key of `peer_outgoing_cert_file`."""
         return self.peer_client_key_file or self.peer_key_file
+
+    @property
+    def tls_limits(self) -> TlsLimits:
+        """What a handshake with anybody may agree on."""
+        return TlsLimits(self.tls_min_version, self.tls_max_version, self.cipher_suites)
 
     def feature(self, name: str) -> bool:
         """Whether a feature gate is on. Raises KeyError for a name that is no gate."""

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 def peer_tls(config: ServerConfig) -> PeerTls:
-    """Returns the certificate files of the peer API. `config/certificates.py` has checked them."""
+    """Returns the certificate files of the peer API.
+
+    `config/certificates.py` has checked them, or `with_self_signed` has put them there.
+    """
     return PeerTls(
         cert_file=config.peer_cert_file,
         key_file=config.peer_key_file,
@@ -24,6 +27,9 @@ def peer_tls(config: ServerConfig) -> PeerTls:
         allowed_common_names=config.peer_cert_allowed_cn,
         allowed_hostnames=config.peer_cert_allowed_hostname,
         skip_client_san_verification=config.peer_skip_client_san_verification,
+        skip_server_verification=config.peer_auto_tls,
+        crl_file=config.peer_crl_file,
+        limits=config.tls_limits,
     )
 
 

@@ -9,6 +9,7 @@ from certs.folder import Folder
 from certs.make import Member, Request, make
 from miniraft.config.load import load
 from miniraft.config.problem import ConfigError
+from tests.support.certificates import Authority
 
 
 @pytest.fixture(scope="module")
@@ -130,3 +131,24 @@ def test_tls_flags_beside_a_plain_url(made):
     found = warned(made, listen_client_urls="http://127.0.0.1:2379")
     assert found[0].message.startswith("scheme is http or unix while TLS flags are present")
     assert found[0].fields["fix"] == "write --listen-client-urls=https://127.0.0.1:2379"
+
+
+def test_lists_of_revoked_certificates(made, tmp_path):
+    crl_file = Authority(tmp_path / "ca").revoke(tmp_path / "crl.pem")
+    assert warned(made, client_crl_file=crl_file, peer_crl_file=crl_file) == []
+    (warning,) = warned(made, client_crl_file="/nowhere")
+    assert warning.message.startswith("open /nowhere: no such file or directory: nobody is let in")
+    (warning,) = warned(made, peer_crl_file=made / "ca.crt")
+    assert "holds no certificate revocation list" in warning.message
+    assert warning.fields["flag"] == "--peer-crl-file"
+
+
+def test_rules_for_callers_who_are_not_asked(made, tmp_path):
+    crl_file = Authority(tmp_path / "ca").revoke(tmp_path / "crl.pem")
+    asks_nobody = {"trusted_ca_file": None, "client_cert_auth": None}
+    (warning,) = warned(made, client_crl_file=crl_file, client_cert_allowed_hostname="a", **asks_nobody)
+    assert "not asked for certificates" in warning.message
+    assert warning.fields["flags"] == "--client-crl-file,--client-cert-allowed-hostname"
+    asks_nobody = {f"peer_{name}": None for name in asks_nobody}
+    (warning,) = warned(made, peer_cert_allowed_cn="a", **asks_nobody)
+    assert warning.fields["fix"] == "add --peer-client-cert-auth and --peer-trusted-ca-file"

@@ -64,7 +64,20 @@ def warned(*words):
             ["--tls-max-version=TLS1.2", "--tls-min-version=TLS1.3"],
             "min version (TLS1.3) is greater than max version (TLS1.2)",
         ),
+        (["--cipher-suites=FOO"], 'unexpected TLS cipher suite "FOO"'),
+        (
+            ["--tls-min-version=TLS1.3", "--cipher-suites=TLS_RSA_WITH_AES_128_GCM_SHA256"],
+            "cipher suites cannot be configured when only TLS1.3 is enabled",
+        ),
+        (
+            ["--peer-cert-allowed-cn=a,b", "--peer-cert-allowed-hostname=c"],
+            "AllowedCNs and AllowedHostnames are mutually exclusive (cns=a,b, hostnames=c)",
+        ),
         (["--metrics=all"], 'unknown --metrics "all"'),
+        (
+            ["--experimental-compact-hash-check-time=0s"],
+            "--compact-hash-check-time must be >0 (set to 0s)",
+        ),
         (["--auth-token=jwt,sign-method=RS256"], "--auth-token: RS256 needs priv-key, or pub-key"),
         (["--auth-token=jwt,priv-key=x"], "--auth-token: jwt needs sign-method: one of HS256, "),
         (["--auth-token=jwt,sign-method=XS1"], "--auth-token: sign-method 'XS1' is not one of HS256, "),
@@ -97,6 +110,26 @@ def warned(*words):
             ],
             "--initial-advertise-peer-urls has http://127.0.0.1:2 but missing from --initial-cluster=",
         ),
+        (
+            [f"--initial-cluster={THREE}", "--name=n1", "--discovery-srv=example.com"],
+            "multiple discovery or bootstrap flags are set. Choose one of ",
+        ),
+        (
+            ["--discovery-endpoints=a:1", "--discovery-token=x", "--discovery-srv=example.com"],
+            "multiple discovery or bootstrap flags are set. Choose one of ",
+        ),
+        (["--discovery-token=x"], "both --discovery-token and --discovery-endpoints must be set"),
+        (["--discovery-endpoints=a:1"], "both --discovery-token and --discovery-endpoints must be set"),
+        (
+            ["--discovery-endpoints=a:1", "--discovery-token=x", "--initial-cluster-state=existing"],
+            "discovery URL should not be set when joining existing initial cluster",
+        ),
+        (
+            ["--discovery-endpoints=a:1", "--discovery-token=x", "--discovery-dial-timeout=0s"],
+            "--discovery-dial-timeout must be >0 (set to 0s)",
+        ),
+        (["--discovery-srv-name=x"], "--discovery-srv-name has no effect without --discovery-srv"),
+        (["--discovery-cert=x"], "--discovery-cert and --discovery-key go together"),
         (
             ["--initial-cluster=default=http://localhost:2380,b=http://localhost:2380"],
             "names http://localhost:2380 for default and b",
@@ -163,6 +196,12 @@ def test_a_member_with_data_ignores_the_bootstrap_flags(tmp_path):
     refused(*words)
     (wal / "0000000000000000-0000000000000000.wal").write_bytes(b"x")
     assert load(words, {}).config.name == "n4"
+
+
+def test_members_that_are_looked_for_need_no_list():
+    assert load(["--name=n4", "--discovery-srv=example.com"], {}).config.discovery_srv == "example.com"
+    words = ["--name=n4", "--discovery-endpoints=a:1,b:2", "--discovery-token=x"]
+    assert load(words, {}).config.discovery_endpoints == ("a:1", "b:2")
 
 
 def test_unix_sockets_are_listened_on():

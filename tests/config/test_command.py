@@ -95,9 +95,9 @@ def test_a_flag_and_its_variable_exit_with_1():
 
 
 def test_etcds_other_programs_are_answered():
-    result = run("gateway", "start")
+    result = run("grpc-proxy", "start")
     assert result.returncode == 1
-    assert "HAProxy" in result.stderr
+    assert "miniraft gateway" in result.stderr
 
 
 def test_on_a_terminal_the_reason_comes_as_sentences():

@@ -105,7 +105,6 @@ def test_an_empty_file_is_all_defaults(write):
         ("{bad", "error converting YAML to JSON: yaml: line "),
         ("just words", "holds no settings"),
         ("- a", "holds no settings"),
-        ("peer-transport-security: {auto-tls: true}", "--peer-auto-tls is not supported"),
     ],
 )
 def test_what_a_file_cannot_say(write, text, message):

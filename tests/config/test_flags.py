@@ -244,26 +244,6 @@ def test_what_is_not_built_warns_when_harmless():
     assert warnings("--enable-pprof=false") == []
 
 
-@pytest.mark.parametrize(
-    "flag",
-    ["--auto-tls", "--peer-auto-tls", "--peer-crl-file=x", "--discovery-srv=a.b", "--discovery-token=x"],
-)
-def test_what_is_not_built_is_refused_where_safety_hangs_on_it(flag):
-    assert refusal(ConfigError, flag) == f"{flag.partition('=')[0]} is not supported"
-
-
-@pytest.mark.parametrize(
-    "flag",
-    ["--client-crl-file=x", "--cipher-suites=TLS_X", "--tls-min-version=TLS1.3", "--tls-max-version=TLS1.2"],
-)
-def test_what_one_server_cannot_do_is_refused_and_the_other_named(flag):
-    with pytest.raises(ConfigError) as caught:
-        load([flag], {})
-    assert "--client-server=h2corn" in caught.value.message
-    assert "--client-server=hypercorn" in caught.value.fix
-    assert load([flag, "--client-server=hypercorn"], {}).config.client_server == "hypercorn"
-
-
 def test_variables_set_flags_and_empty_ones_do_not():
     found = config(ETCD_NAME="n7", ETCD_PRE_VOTE="false", ETCD_DATA_DIR="", ETCD_HEARTBEAT_INTERVAL="50")
     assert (found.name, found.pre_vote, found.data_folder, found.heartbeat_interval_ms) == (

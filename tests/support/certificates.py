@@ -61,6 +61,21 @@ class Authority:
         key_file.chmod(0o600)
         return Issued(str(cert_file), str(key_file))
 
+    def revoke(self, path: Path, *revoked: Issued, valid_days=30, encoding=serialization.Encoding.PEM):
+        """Writes the list of revoked certificates; returns its file name."""
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self._name)
+            .last_update(_NOW - dt.timedelta(days=60))
+            .next_update(_NOW + dt.timedelta(days=valid_days))
+        )
+        for issued in revoked:
+            certificate = x509.load_pem_x509_certificate(Path(issued.cert_file).read_bytes())
+            entry = x509.RevokedCertificateBuilder().serial_number(certificate.serial_number)
+            builder = builder.add_revoked_certificate(entry.revocation_date(_NOW).build())
+        path.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(encoding))
+        return str(path)
+
 
 def _builder(subject, issuer, public_key, valid_days, started_days_ago):
     start = _NOW - dt.timedelta(days=started_days_ago)

@@ -138,6 +138,13 @@ class TlsCluster:
             assert time.monotonic() < limit, self.log(name)
             time.sleep(0.2)
 
+    def wait_logged(self, name, text):
+        """Waits until a member has logged a text."""
+        limit = time.monotonic() + PATIENCE_SECONDS
+        while text not in self.log(name):
+            assert time.monotonic() < limit, f"{text!r} is not in {self.log(name)[-2000:]}"
+            time.sleep(0.1)
+
     def wait_leader(self, program, names=NAMES):
         limit = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < limit:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import ssl
 
 
+_NONE: Headers = []
+
+
 class ClientConnection(Connection):
     """A connection that was dialled."""
 
@@ -24,8 +27,8 @@ class ClientConnection(Connection):
         self._scheme = scheme
         self._authority = authority
 
-    def call(self, method: str, timeout_ms: int | None = None) -> ClientCall:
-        """Opens a call of `method`, such as `/package.Service/Method`.
+    def call(self, method: str, timeout_ms: int | None = None, metadata: Headers = _NONE) -> ClientCall:
+        """Opens a call of `method`, such as `/package.Service/Method`, with further headers.
 
         `timeout_ms` is told to the other end; keeping to it here is the caller's task.
         Raises ConnectionError when the connection is no more.
@@ -42,15 +45,18 @@ class ClientConnection(Connection):
         ]
         if timeout_ms is not None:
             headers.append((b"grpc-timeout", b"%dm" % timeout_ms))
+        headers += metadata
         call = ClientCall(self, self.next_stream_id(), self.settings.receive_limit_bytes)
         self.adopt(call)
         self.send_headers(call.stream_id, headers)
         self.flush()
         return call
 
-    async def call_unary(self, method: str, request: bytes, timeout_ms: int) -> bytes:
+    async def call_unary(
+        self, method: str, request: bytes, timeout_ms: int, metadata: Headers = _NONE
+    ) -> bytes:
         """Returns the answer to one request. Raises RpcError, OSError, TimeoutError."""
-        call = self.call(method, timeout_ms)
+        call = self.call(method, timeout_ms, metadata)
         try:
             async with asyncio.timeout(timeout_ms / 1000):
                 call.write(request)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from typing import TYPE_CHECKING, TypeAlias
 
 from h2.errors import ErrorCodes
@@ -14,7 +15,6 @@ from miniraft.peer.http2.status import Headers, RpcError, status_headers
 from miniraft.peer.http2.stream import Stream
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Awaitable, Callable, Mapping
 
     from h2.events import RequestReceived
@@ -203,7 +203,12 @@ class Server:
                 continue
             if len(self.connections) + len(self.tasks) >= _MAX_CONNECTIONS:
                 accepted.close()
-                self._log("warn", "rejected connection", remote_addr=address[0], error="too many are open")
+                self._log(
+                    "warn",
+                    "rejected connection on peer endpoint",
+                    remote_addr=address[0],
+                    error="too many are open",
+                )
                 continue
             task = loop.create_task(self._take(accepted, address[0], tls))
             self.tasks.add(task)
@@ -219,9 +224,12 @@ class Server:
                 ssl=None if tls is None else tls(),
                 ssl_handshake_timeout=None if tls is None else _TLS_HANDSHAKE_SECONDS,
             )
-        except OSError as error:  # that of TLS included
+        except ssl.SSLError as error:
             accepted.close()
-            self._log("debug", "rejected connection", remote_addr=remote, error=str(error))
+            self._log("warn", "rejected connection on peer endpoint", remote_addr=remote, error=str(error))
+        except OSError as error:
+            accepted.close()
+            self._log("debug", "rejected connection on peer endpoint", remote_addr=remote, error=str(error))
 
     # Calls ---------------------------------------------------------------------------------
     async def serve(self, call: ServerCall, headers: Mapping[bytes, bytes]) -> None:
