@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from miniraft.mvcc.store import Store
     from miniraft.server.config import MemberConfig
+    from miniraft.server.member_figures import MemberFigures
     from miniraft.wal.interface import RecoveredLog
 
 
@@ -47,6 +48,7 @@ def restore_member(
     random: Random,
     first_request_id: int,
     now_ms: int,
+    figures: MemberFigures | None = None,
 ) -> Member:
     """Returns the member that left this log and this store, ready for its first tick.
 
@@ -55,7 +57,7 @@ def restore_member(
     """
     position = load_position(store)
     _check_owner(config, recovered)
-    _check_fit(recovered, position.index)
+    check_fit(recovered, position.index)
     raft = Raft(
         config.raft,
         RestoredState(
@@ -65,7 +67,7 @@ def restore_member(
     )
     raft.snapshot_available(position)
     cluster = Cluster(store, config.max_learners)
-    member = Member(config, raft, Keyspace(store), cluster, store, first_request_id)
+    member = Member(config, raft, Keyspace(store), cluster, store, first_request_id, figures)
     member.start(now_ms)
     return member
 
@@ -81,7 +83,8 @@ def _check_owner(config: MemberConfig, recovered: RecoveredLog) -> None:
         )
 
 
-def _check_fit(recovered: RecoveredLog, applied: int) -> None:
+def check_fit(recovered: RecoveredLog, applied: int) -> None:
+    """Raises RestoreError when a store at entry `applied` does not belong to the log."""
     first = recovered.snapshot.index
     last = recovered.entries[-1].index if recovered.entries else first
     if applied < first:

@@ -40,13 +40,14 @@ class MemberProcess:
         self.log_file = folder / f"{name}.log"
         self.client = f"127.0.0.1:{free_port()}"
         self.peer_url = f"http://127.0.0.1:{free_port()}"
+        self.launcher = (sys.executable,)
         self.program = ("-m", "miniraft")
         self.process = None
         self.channel = grpc.insecure_channel(self.client, options=_CHANNEL_OPTIONS)
 
     def start(self, initial_cluster, state="new", *flags):
         command = [
-            *(sys.executable, *self.program, "--name", self.name, "--data-dir", str(self.data)),
+            *(*self.launcher, *self.program, "--name", self.name, "--data-dir", str(self.data)),
             *("--listen-client-urls", f"http://{self.client}", "--advertise-client-urls"),
             *(f"http://{self.client}", "--listen-peer-urls", self.peer_url),
             *("--initial-advertise-peer-urls", self.peer_url, "--initial-cluster", initial_cluster),
@@ -100,10 +101,14 @@ class MemberProcess:
         answer = self.call("Maintenance/HashKV", request, HashKVResponse)
         return answer.hash, answer.compact_revision
 
+    def pairs(self, serializable=False):
+        """Every pair there is."""
+        request = RangeRequest(key=b"\0", range_end=b"\0", serializable=serializable)
+        return self.call("KV/Range", request, RangeResponse).kvs
+
     def keys(self, serializable=False):
         """Every key with its value."""
-        request = RangeRequest(key=b"\0", range_end=b"\0", serializable=serializable)
-        return {pair.key: pair.value for pair in self.call("KV/Range", request, RangeResponse).kvs}
+        return {pair.key: pair.value for pair in self.pairs(serializable)}
 
 
 class Processes:
@@ -179,6 +184,10 @@ class Writer:
             time.sleep(0.002)
 
     def assert_nothing_lost(self, member, serializable=False):
-        found = member.keys(serializable)
+        """Nor applied twice: no key is written again, so each has its first version."""
+        pairs = [pair for pair in member.pairs(serializable) if pair.key.startswith(self.prefix + b"-")]
+        found = {pair.key: pair.value for pair in pairs}
         lost = [key for key, value in self.acknowledged.copy().items() if found.get(key) != value]
         assert not lost, f"{member.name} lost {len(lost)} of {len(self.acknowledged)}: {lost[:5]}"
+        twice = [pair.key for pair in pairs if pair.version != 1]
+        assert not twice, f"{member.name} applied {len(twice)} of {len(pairs)} twice: {twice[:5]}"
