@@ -14,6 +14,7 @@ from miniraft.api.gateway_stream import RESPONSE_HEADERS, JsonStreamCall, Stream
 from miniraft.api.grpc_framing import parse_timeout, too_large
 from miniraft.api.http_response import NO_SNIFF, PLAIN_TEXT, BodyTooLarge, read_body, respond
 from miniraft.api.json_codec import JsonError, MessageCodec
+from miniraft.api.paced_send import UNPACED_BYTES, paced
 from miniraft.errors import Code, EtcdError
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ class Gateway:
         traffic = self._traffic
 
         async def serve(scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
+            send = paced(scope, send)
             call = JsonStreamCall(method, codecs, traffic, _metadata(scope), receive, send, headers)
             await run(method, handler, call)
 
@@ -131,6 +133,8 @@ class Gateway:
                 method.messages_sent += 1
                 body = output_codec.encode_serialized(response)
                 code = Code.OK
+                if len(body) > UNPACED_BYTES:
+                    send = paced(scope, send)
                 await respond(send, 200, headers + RESPONSE_HEADERS, body)
             except ClientGone:
                 pass

@@ -105,7 +105,9 @@ ROUTES: dict[str, str] = {
 
 
 # Their request bodies stay open and may be silent for days.
-_OPEN_BODIES = (f"{PREFIX}watch", f"{PREFIX}lease/keepalive")
+_OPEN_BODIES = ("watch", "lease/keepalive")
+# Their answers may be silent for days, and the client may have left meanwhile.
+_LONG_WAITS = ("watch", "lock/lock", "election/campaign", "election/observe")
 
 
 def is_gateway_path(path: str) -> bool:
@@ -119,4 +121,5 @@ def all_paths(path: str) -> tuple[str, ...]:
     return (path, *(prefix + rest for prefix in LEGACY_PREFIXES))
 
 
-OPEN_BODY_PATHS = tuple(served for path in _OPEN_BODIES for served in all_paths(path))
+OPEN_BODY_PATHS = tuple(served for path in _OPEN_BODIES for served in all_paths(PREFIX + path))
+LONG_WAIT_PATHS = frozenset(served for path in _LONG_WAITS for served in all_paths(PREFIX + path))

@@ -73,7 +73,9 @@ def _http_scope(scope: Scope) -> Scope:
     if token := _token(scope):
         headers.append((b"authorization", token.encode("latin-1", "replace")))
     scheme = "https" if scope.get("scheme") == "wss" else "http"
-    return {**scope, "type": "http", "method": "POST", "scheme": scheme, "headers": headers}
+    # As over HTTP/1.1, whatever carries it: a response must not be cut into frames.
+    post = {"type": "http", "http_version": "1.1", "method": "POST", "scheme": scheme, "headers": headers}
+    return {**scope, **post}
 
 
 def _token(scope: Scope) -> str:

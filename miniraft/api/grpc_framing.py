@@ -31,6 +31,8 @@ _UNITS_SECONDS = {
 }
 _TIMEOUT_DIGITS = 8
 
+_LONGEST_HEAD_START_SECONDS = 0.05
+
 # What may stand in grpc-message as it is: printable ASCII but the percent sign.
 _PLAIN = frozenset(range(0x20, 0x7F)) - {0x25}
 
@@ -53,6 +55,16 @@ def parse_timeout(value: bytes) -> float:
             "malformed grpc-timeout: give up to eight digits and one of H, M, S, m, u, n",
         )
     return int(digits) * unit
+
+
+def seconds_to_answer(timeout: bytes) -> float:
+    """Returns after how many seconds a call has to be answered whose `grpc-timeout` is that.
+
+    The answer is to arrive before the client gives up and resets the stream: servers close
+    connections with too many resets, because of CVE-2023-44487, and all other calls with them.
+    """
+    seconds = parse_timeout(timeout)
+    return seconds - min(seconds / 10, _LONGEST_HEAD_START_SECONDS)
 
 
 def encode_frame(message: bytes) -> bytes:

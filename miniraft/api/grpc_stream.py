@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 from miniraft.api.call import Call
 from miniraft.api.grpc_framing import METADATA, FrameReader, encode_frame, is_grpc, status_headers
 from miniraft.api.grpc_responses import NO_BODY, START, TRAILERS_OK, reject_content_type, send_error
+from miniraft.api.paced_send import paced
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +31,8 @@ def grpc_stream_endpoint(
             await reject_content_type(send)
             return
         reader = FrameReader(receive, max_request_bytes)
-        await streams.run(method, handler, GrpcStreamCall(method, traffic, metadata, scope, reader, send))
+        call = GrpcStreamCall(method, traffic, metadata, scope, reader, paced(scope, send))
+        await streams.run(method, handler, call)
 
     return serve
 

@@ -18,9 +18,10 @@ from miniraft.api.grpc_framing import (
     FrameReader,
     encode_frame,
     is_grpc,
-    parse_timeout,
+    seconds_to_answer,
 )
 from miniraft.api.grpc_responses import START, TRAILERS_OK, reject_content_type, send_error
+from miniraft.api.paced_send import UNPACED_BYTES, paced
 from miniraft.errors import Code, EtcdError
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def unary_endpoint(
         began = time.perf_counter() if method.handling_seconds is not None else 0.0
         try:
             timeout = metadata.get(b"grpc-timeout")
-            call = Call(metadata, None if timeout is None else parse_timeout(timeout), scope)
+            call = Call(metadata, None if timeout is None else seconds_to_answer(timeout), scope)
             call.receive = receive
             admit(method, metadata)
             message = await receive()
@@ -68,6 +69,8 @@ def unary_endpoint(
             method.messages_received += 1
             response = await handler(call, request)
             traffic.sent_bytes += len(response)
+            if len(response) > UNPACED_BYTES:
+                send = paced(scope, send)
             await send(START)
             await send({"type": "http.response.body", "body": encode_frame(response)})
             await send(TRAILERS_OK)

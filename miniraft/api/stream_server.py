@@ -8,12 +8,13 @@ been no leader for a while: the client then turns to another member.
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Protocol
 
 from miniraft.api.answers import answer_to
 from miniraft.api.asgi import ClientGone
 from miniraft.api.call import StreamCall
-from miniraft.api.grpc_framing import parse_timeout
+from miniraft.api.grpc_framing import seconds_to_answer
 from miniraft.errors import DEADLINE_EXCEEDED, NO_LEADER, SERVER_STOPPED, Code
 
 if TYPE_CHECKING:
@@ -62,10 +63,13 @@ class StreamServer:
         """Runs one call to its end."""
         method.started += 1
         code = Code.CANCELLED  # unless the stream comes to an end
+        began = time.perf_counter()
         try:
             code = await self._run(method, handler, call)
         finally:
             method.handled[code] += 1
+            if method.handling_seconds is not None:
+                method.handling_seconds.observe(time.perf_counter() - began)
 
     async def _run(self, method: Method, handler: StreamHandler, call: CarriedCall) -> Code:
         task = asyncio.current_task()
@@ -115,7 +119,7 @@ class _End:
         timeout = metadata.get(b"grpc-timeout")
         if timeout is not None:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(parse_timeout(timeout), self.bring_about, DEADLINE_EXCEEDED)
+            self._timer = loop.call_later(seconds_to_answer(timeout), self.bring_about, DEADLINE_EXCEEDED)
 
     def cancel_deadline(self) -> None:
         """Called when the stream has ended."""

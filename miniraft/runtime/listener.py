@@ -83,7 +83,7 @@ class ClientListener:
             )
         self._addresses = [self._parse(url) for url in urls]
         if tls is not None and any(address.is_secure for address in self._addresses):
-            check_tls(tls, self._options.server)
+            check_tls(tls)
         self._sockets: list[tuple[ListenAddress, socket.socket]] = []
         self._plain: AsgiServer | None = None
         self._secure: AsgiServer | None = None
@@ -194,7 +194,7 @@ class ClientListener:
         """Raises ListenError, with the old server still serving."""
         if self._tls is None:
             return
-        await asyncio.to_thread(check_tls, self._tls, self._options.server)
+        await asyncio.to_thread(check_tls, self._tls)
         fresh = await self._start_secure_server()
         old, self._secure = self._secure, fresh
         if old is not None:

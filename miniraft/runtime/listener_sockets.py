@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from miniraft.runtime.ports import explain_bind_error
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
 _TCP_SCHEMES = frozenset(("http", "https"))
 _UNIX_SCHEMES = frozenset(("unix", "unixs"))
 _BACKLOG = 1024
+
+
+Endpoint = tuple[str, int]  # an address as text, and a port
 
 
 class ListenError(Exception):
@@ -72,6 +80,14 @@ def bound_url(address: ListenAddress, listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     scheme = "https" if address.is_secure else "http"
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def endpoint(address: Sequence[Any]) -> Endpoint:
+    """Returns a TCP address in one form, whichever way it is told: IPv4 within IPv6 as IPv4, no zone."""
+    host = ipaddress.ip_address(str(address[0]).partition("%")[0])
+    if isinstance(host, ipaddress.IPv6Address) and host.ipv4_mapped is not None:
+        host = host.ipv4_mapped
+    return str(host), int(address[1])
 
 
 def _listen_tcp(address: ListenAddress, options: SocketOptions, flag: str) -> socket.socket:

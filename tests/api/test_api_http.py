@@ -7,7 +7,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from miniraft.api.options import ApiOptions
-from miniraft.errors import TIMED_OUT
+from miniraft.errors import COMPACTED, EMPTY_KEY, TIMED_OUT
+from miniraft.peer.statistics import PeerStatistics
+from miniraft.server.proposal import RequestKind
 from tests.support.client_api import served
 from tests.support.http_client import fetch, post
 from tests.support.memory_service import MEMBER_ID, MemoryService
@@ -254,18 +256,45 @@ def test_calls_are_counted(api):
 
 
 def test_what_the_runtime_feeds(api):
-    metrics = api.metrics
-    metrics.wal_fsync_seconds.observe(0.003)
-    metrics.leader_changes_seen += 2
-    metrics.peers["2a"].sent_bytes += 5
-    metrics.peer_round_trip_seconds.labels("2a").observe(0.001)
+    metrics, peer = api.metrics, PeerStatistics(sent_bytes=5, is_connected=True)
+    metrics.storage.log_sync_seconds.observe(0.003)
+    metrics.member.leader_changes += 2
+    metrics.member.applies.applied(RequestKind.PUT, None)
+    metrics.member.applies.applied(RequestKind.PUT, EMPTY_KEY)
+    metrics.member.applies.applied(RequestKind.COMPACT, COMPACTED)
+    metrics.leases.count_grant(60)
+    peer.round_trip_seconds.observe(0.001)
+    metrics.peers = lambda: {0x2A: peer}
     _, samples = parse(get(api, "/metrics").text)
-    assert samples['etcd_disk_wal_fsync_duration_seconds_bucket{le="0.002"}'] == "0.0"
-    assert samples['etcd_disk_wal_fsync_duration_seconds_bucket{le="0.004"}'] == "1.0"
-    assert samples['etcd_disk_wal_fsync_duration_seconds_bucket{le="8.192"}'] == "1.0"
+    assert samples['etcd_disk_wal_fsync_duration_seconds_bucket{le="0.002"}'] == "0"
+    assert samples['etcd_disk_wal_fsync_duration_seconds_bucket{le="0.004"}'] == "1"
+    assert samples['etcd_disk_wal_fsync_duration_seconds_bucket{le="8.192"}'] == "1"
+    assert samples['etcd_disk_wal_fsync_duration_seconds_bucket{le="+Inf"}'] == "1"
+    assert samples["etcd_disk_wal_fsync_duration_seconds_sum"] == "0.003"
     assert samples["etcd_server_leader_changes_seen_total"] == "2"
     assert samples['etcd_network_peer_sent_bytes_total{To="2a"}'] == "5"
-    assert samples['etcd_network_peer_round_trip_time_seconds_count{To="2a"}'] == "1.0"
+    assert samples['etcd_network_peer_round_trip_time_seconds_count{To="2a"}'] == "1"
+    assert samples[f'etcd_network_active_peers{{Local="{MEMBER_ID:x}",Remote="2a"}}'] == "1"
+    applied = "etcd_server_apply_duration_seconds_count"
+    assert samples[f'{applied}{{version="v3",op="Put",success="true"}}'] == "1"
+    assert samples[f'{applied}{{version="v3",op="Put",success="false"}}'] == "1"
+    assert samples[f'{applied}{{version="v3",op="Compaction",success="true"}}'] == "1"
+    # Bounds are written as Go does: they are part of the series' names.
+    assert samples['etcd_debugging_lease_ttl_total_bucket{le="64"}'] == "1"
+    assert samples['etcd_debugging_lease_ttl_total_bucket{le="1.048576e+06"}'] == "1"
+
+
+def test_reads_that_take_too_long_are_counted_and_told():
+    service, told = MemoryService(), []
+    service.applies.slow_seconds = 0.0
+    service.applies.on_slow = lambda operation, seconds: told.append(operation)
+    with served(service) as api:
+        post(api.address, "/v3/kv/range", {"key": "YQ=="})
+        post(api.address, "/v3/kv/range", {})  # refused, after some time
+        post(api.address, "/v3/kv/txn", {"success": [{"request_range": {"key": "YQ=="}}]})
+        post(api.address, "/v3/kv/put", {"key": "YQ=="})  # counted where it is applied
+    assert told == ["read-only range", "read-only range", "read-only txn"]
+    assert service.applies.slow_count == 3
 
 
 def test_health_is_counted(api):
@@ -273,10 +302,8 @@ def test_health_is_counted(api):
     get(api, "/readyz/non_learner")
     _, samples = parse(get(api, "/metrics").text)
     assert samples["etcd_server_health_success"] == "1"
-    assert samples['etcd_server_healthcheck{type="/readyz",name="non_learner"}'] == "1"
-    assert (
-        samples['etcd_server_healthchecks_total{type="/readyz",name="non_learner",status="success"}'] == "1"
-    )
+    assert samples['etcd_server_healthcheck{type="readyz",name="non_learner"}'] == "1"
+    assert samples['etcd_server_healthchecks_total{type="readyz",name="non_learner",status="success"}'] == "1"
 
 
 def test_metrics_compressed(api):
@@ -292,7 +319,7 @@ def test_extensive_metrics_have_latencies():
         post(api.address, "/v3/kv/put", {"key": "YQ=="})
         _, samples = parse(get(api, "/metrics").text)
     labels = 'grpc_service="etcdserverpb.KV",grpc_method="Put",grpc_type="unary"'
-    assert samples[f"grpc_server_handling_seconds_count{{{labels}}}"] == "1.0"
+    assert samples[f"grpc_server_handling_seconds_count{{{labels}}}"] == "1"
 
 
 def test_client_versions_are_bounded(api):

@@ -27,7 +27,8 @@ def create(key, **fields):
 class Stream:
     """One POST over a socket of its own. Without a whole body the test sends on as long as it likes.
 
-    (Such a body has a length that is never reached: h2corn keeps back chunks until the body ends.)
+    (Such a body has a length that is never reached: h2corn keeps back chunks until the body ends,
+    and etcd answers nothing before that.)
     """
 
     def __init__(self, api, path="/v3/watch", headers=(), body=None):

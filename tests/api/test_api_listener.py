@@ -1,6 +1,5 @@
 """The listener: addresses, TLS and its files, the second server, an orderly end."""
 
-import datetime as dt
 import logging
 import os
 import socket
@@ -12,14 +11,14 @@ from pathlib import Path
 
 import grpc
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 
 from miniraft.api.application import create_application, create_metrics_application
 from miniraft.api.metrics import Metrics
 from miniraft.api.options import ApiOptions
 from miniraft.pb.rpc_pb2 import PutRequest, PutResponse, RangeRequest, RangeResponse
 from miniraft.runtime.listener import ClientListener, ListenerOptions, ListenError, TlsOptions
+from miniraft.tls.limits import TlsLimits
 from tests.support.certificates import Authority
 from tests.support.client_api import LoopThread, served
 from tests.support.http2_client import request
@@ -345,31 +344,116 @@ def test_an_encrypted_key_is_refused_with_the_command_that_helps(tmp_path):
         listener(["https://127.0.0.1:0"], TlsOptions(cert, key))
 
 
-@pytest.mark.parametrize(
-    ("options", "flag"),
-    [
-        ({"crl_file": "x"}, "--client-crl-file"),
-        ({"cipher_suites": ("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",)}, "--cipher-suites"),
-        ({"min_version": "TLS1.3"}, "--tls-min-version=TLS1.3"),
-        ({"max_version": "TLS1.2"}, "--tls-max-version=TLS1.2"),
-    ],
-)
-def test_what_rustls_lacks_is_refused_with_the_way_out(tmp_path, options, flag):
-    tls = TlsOptions(*_files(Authority(tmp_path).issue("server")), **options)
-    with pytest.raises(ListenError, match=f"{flag} is not supported by the h2corn server") as raised:
-        listener(["https://127.0.0.1:0"], tls)
-    assert "--client-server=hypercorn" in str(raised.value)
-
-
 def test_unknown_cipher_suites_and_versions(tmp_path):
     files = _files(Authority(tmp_path).issue("server"))
-    for options, text in (
-        ({"cipher_suites": ("NULL",)}, "--cipher-suites: unknown suite NULL"),
-        ({"min_version": "TLS1.1"}, "--tls-min-version: TLS1.1 is not supported"),
-        ({"min_version": "TLS1.3", "max_version": "TLS1.2"}, "is below --tls-min-version"),
+    for limits, text in (
+        (TlsLimits(cipher_suites=("NULL",)), 'unexpected TLS cipher suite "NULL"'),
+        (TlsLimits(min_version="TLS1.1"), 'unexpected TLS version "TLS1.1"'),
+        (TlsLimits("TLS1.3", "TLS1.2"), "is greater than max version"),
     ):
         with pytest.raises(ListenError, match=text):
-            listener(["https://127.0.0.1:0"], TlsOptions(*files, **options), server="hypercorn")
+            listener(["https://127.0.0.1:0"], TlsOptions(*files, limits=limits))
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_versions_and_cipher_suites(tmp_path, server):
+    authority = Authority(tmp_path)
+    files = _files(authority.issue("server"))
+
+    def agreed(limits, **client):
+        tls = TlsOptions(*files, limits=limits)
+        with served(MemoryService(), urls=["https://127.0.0.1:0"], tls=tls, server=server) as api:
+            with secure_channel(api.url, authority) as channel:
+                assert put(channel).header.revision == 2
+            return _handshake(api, authority, **client)
+
+    suites = ("TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "TLS_RSA_WITH_AES_128_GCM_SHA256")
+    assert agreed(TlsLimits(max_version="TLS1.2", cipher_suites=suites)) == (
+        "TLSv1.2",
+        "ECDHE-ECDSA-AES256-GCM-SHA384",
+    )
+    assert agreed(TlsLimits(cipher_suites=suites))[0] == "TLSv1.3", "the suites of TLS 1.3 are always on"
+    assert agreed(TlsLimits(min_version="TLS1.3"))[0] == "TLSv1.3"
+    for limits in (TlsLimits(min_version="TLS1.3"), TlsLimits(cipher_suites=("TLS_AES_128_GCM_SHA256",))):
+        with pytest.raises(ssl.SSLError):
+            agreed(limits, highest=ssl.TLSVersion.TLSv1_2)
+
+
+def _handshake(api, authority, client=None, highest=ssl.TLSVersion.MAXIMUM_SUPPORTED):
+    """What a client and the listener agree on."""
+    host, port = api.address.split(":")
+    context = ssl.create_default_context(cafile=authority.cert_file)
+    context.maximum_version = highest
+    if client:
+        context.load_cert_chain(*_files(client))
+    with (
+        socket.create_connection((host, int(port)), timeout=5) as raw,
+        context.wrap_socket(raw, server_hostname="127.0.0.1") as connection,
+    ):
+        return connection.version(), connection.cipher()[0]
+
+
+UNREACHABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_revoked_certificate_and_a_list_that_is_renewed(tmp_path, server, caplog):
+    authority = Authority(tmp_path)
+    good, bad = authority.issue("good"), authority.issue("bad")
+    crl_file = tmp_path / "crl.pem"
+    tls = TlsOptions(
+        *_files(authority.issue("server")),
+        trusted_ca_file=authority.cert_file,
+        require_client_certificate=True,
+        crl_file=authority.revoke(crl_file),
+    )
+    with served(MemoryService(), urls=["https://127.0.0.1:0"], tls=tls, server=server) as api:
+
+        def may(client):
+            with secure_channel(api.url, authority, client) as channel:
+                try:
+                    return bool(put(channel, timeout=2))
+                except grpc.RpcError:
+                    return False
+
+        assert may(good)
+        assert may(bad)
+        authority.revoke(crl_file, bad, valid_days=-1)  # out of date, and it counts all the same
+        assert may(good)
+        assert not may(bad)
+        authority.revoke(crl_file, good, encoding=serialization.Encoding.DER)
+        assert may(bad)
+        assert not may(good)
+        crl_file.unlink()
+        assert not may(bad), "without the list nobody can tell"
+    if server == "h2corn":
+        assert "rejected connection on client endpoint: transport: certificate serial" in caplog.text
+        assert f"open {crl_file}: no such file or directory" in caplog.text
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_the_host_name_in_a_clients_certificate_must_be_allowed(tmp_path, server):
+    authority = Authority(tmp_path)
+    tls = TlsOptions(
+        *_files(authority.issue("server")),
+        trusted_ca_file=authority.cert_file,
+        require_client_certificate=True,
+        allowed_hostnames=("apps.example", "10.1.2.3"),
+    )
+    with served(MemoryService(), urls=["https://127.0.0.1:0"], tls=tls, server=server) as api:
+        for hosts, passes in (
+            (("apps.example", "other"), True),
+            (("*.example",), True),
+            (("10.1.2.3",), True),
+            (("127.0.0.1",), False),
+            ((), False),
+        ):
+            client = authority.issue("client", hosts)
+            with secure_channel(api.url, authority, client) as channel:
+                if passes:
+                    put(channel)
+                else:
+                    assert fails(channel) in UNREACHABLE
 
 
 # The second server ------------------------------------------------------------------------------
@@ -406,54 +490,6 @@ def test_the_same_application_under_hypercorn():
         assert post(api.address, "/v3/kv/range", b"{").json["code"] == 3
         assert fetch(api.address, "GET", "/health").text == '{"health":"true","reason":""}'
         assert "grpc_server_started_total" in fetch(api.address, "GET", "/metrics").text
-
-
-def test_hypercorn_has_what_rustls_lacks(tmp_path):
-    authority = Authority(tmp_path)
-    good, revoked = authority.issue("good"), authority.issue("revoked")
-    tls = TlsOptions(
-        *_files(authority.issue("server")),
-        trusted_ca_file=authority.cert_file,
-        require_client_certificate=True,
-        crl_file=revocation_list(authority, revoked, tmp_path / "crl.pem"),
-        cipher_suites=("TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",),
-        max_version="TLS1.2",
-    )
-    with served(MemoryService(), urls=["https://127.0.0.1:0"], tls=tls, server="hypercorn") as api:
-        host, port = api.address.split(":")
-        context = ssl.create_default_context(cafile=authority.cert_file)
-        context.load_cert_chain(*_files(good))
-        with (
-            socket.create_connection((host, int(port)), timeout=5) as raw,
-            context.wrap_socket(raw, server_hostname="127.0.0.1") as connection,
-        ):
-            assert connection.version() == "TLSv1.2"
-            assert connection.cipher()[0] == "ECDHE-ECDSA-AES256-GCM-SHA384"
-        with secure_channel(api.url, authority, good) as channel:
-            assert put(channel).header.revision == 2
-        with secure_channel(api.url, authority, revoked) as channel:
-            assert fails(channel) in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
-
-
-def revocation_list(authority, revoked, path):
-    now = dt.datetime.now(dt.UTC)
-    certificate = x509.load_pem_x509_certificate(Path(revoked.cert_file).read_bytes())
-    entry = (
-        x509.RevokedCertificateBuilder()
-        .serial_number(certificate.serial_number)
-        .revocation_date(now - dt.timedelta(hours=1))
-        .build()
-    )
-    revocations = (
-        x509.CertificateRevocationListBuilder()
-        .issuer_name(authority._name)
-        .last_update(now - dt.timedelta(hours=1))
-        .next_update(now + dt.timedelta(days=1))
-        .add_revoked_certificate(entry)
-        .sign(authority._key, hashes.SHA256())
-    )
-    path.write_bytes(revocations.public_bytes(serialization.Encoding.PEM))
-    return str(path)
 
 
 def test_nothing_is_printed_by_the_server(capfd):

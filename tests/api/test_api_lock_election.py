@@ -5,7 +5,6 @@ import contextlib
 import http.client
 import json
 import queue
-import socket
 import threading
 import time
 
@@ -427,19 +426,3 @@ def test_elections_by_json(api):
     status, failed = post(api, "/v3/election/leader", {"name": b64(b"e")})
     assert (status, failed["code"], failed["message"]) == (500, 2, "election: no leader")
     assert post(api, "/v3/election/resign", {})[1]["error"] == '"leader" field must be provided'
-
-
-def test_a_json_client_that_hangs_up_waits_no_longer_than_its_lease(api):
-    """Behind a whole request by HTTP/1.1 h2corn does not tell that the client is gone."""
-    api.lock(b"l", api.lease()).result()
-    host, port = api.api.address.split(":")
-    lease = api.lease()
-    body = json.dumps({"name": b64(b"l"), "lease": lease}).encode()
-    with socket.create_connection((host, int(port)), timeout=PATIENCE_SECONDS) as connection:
-        head = f"POST /v3/lock/lock HTTP/1.1\r\nhost: {host}\r\ncontent-length: {len(body)}\r\n\r\n"
-        connection.sendall(head.encode() + body)
-        api.wait_until(lambda: api.keys() == [b"l/a1", b"l/a2"])
-        api.wait_until(lambda: api.watch_streams() == 1)
-    api.end_lease(lease)
-    api.wait_until(lambda: api.watch_streams() == 0)
-    api.wait_until(lambda: api.api.request_count() == 0)

@@ -148,7 +148,7 @@ def test_a_compacted_watch_is_created_and_then_cancelled(api):
         end = client.next()
         assert (end.canceled, end.compact_revision, end.header.revision) == (True, 4, 0)
         assert end.header.member_id == MEMBER_ID
-        assert end.cancel_reason
+        assert end.cancel_reason == ""
 
 
 def test_cancel_and_progress(api):
