@@ -35,7 +35,14 @@ _LOST = (aiohttp.ClientError, ConnectionError, OSError)
 class Client:
     """A connection to a cluster; use it as an asynchronous context manager."""
 
-    def __init__(self, options: Options, console: Console, endpoints: list[str] | None = None) -> None:
+    def __init__(
+        self,
+        options: Options,
+        console: Console,
+        endpoints: list[str] | None = None,
+        *,
+        prompt: str = "Password: ",
+    ) -> None:
         from etcdctl_py.options import check_tls_files
 
         written = options.endpoints if endpoints is None else endpoints
@@ -44,11 +51,14 @@ class Client:
         check_tls_files(options)
         self._options = options
         self._console = console
+        self._prompt = prompt
         self._endpoints = [parse_endpoint(each, options.wants_tls) for each in written]
         self._sessions: dict[str, aiohttp.ClientSession] = {}
         self._context: ssl.SSLContext | None = None
         self._token = str(options["auth-jwt-token"])
-        self._logged_in = bool(self._token) or not options["user"]
+        self._needs_login = bool(options["user"]) and not self._token
+        self._logged_in = not self._needs_login
+        self._credentials: tuple[str, str] | None = None  # kept once they were asked for
         if options.wants_tls or any(endpoint.secure for endpoint in self._endpoints):
             self._tls_context()
 
@@ -100,6 +110,7 @@ class Client:
                     if response.status != 200:
                         raise read_error(response.status, await response.read(), endpoint.written, path)
                     self._prefer(endpoint)
+                    failures.clear()  # those before it are not why the stream may break
                     async for line in _lines(response.content):
                         yield _read_result(line, endpoint.written, path)
                     return
@@ -142,6 +153,10 @@ class Client:
             self._token = await self._authenticate()
             self._logged_in = True
 
+    def log_in_anew(self) -> None:
+        """Has the next request fetch another token, when --user was given."""
+        self._logged_in = not self._needs_login
+
     async def _call_logged_in(self, path: str, request: dict[str, Any], repeatable: bool) -> dict[str, Any]:
         await self.log_in()
         try:
@@ -149,12 +164,14 @@ class Client:
         except RpcError as error:
             if not (error.token_is_stale and self._options["user"]):
                 raise
-        self._logged_in = False
+        self.log_in_anew()
         await self.log_in()
         return await self._try_endpoints(path, request, repeatable)
 
     async def _authenticate(self) -> str:
-        name, password = self._credentials()
+        if self._credentials is None:
+            self._credentials = self._ask_credentials()
+        name, password = self._credentials
         if not password:  # etcdctl then goes on without logging in
             return ""
         request = {"name": name, "password": password}
@@ -167,12 +184,12 @@ class Client:
             raise
         return str(answer.get("token", ""))
 
-    def _credentials(self) -> tuple[str, str]:
+    def _ask_credentials(self) -> tuple[str, str]:
         user = str(self._options["user"])
         if self._options["password"]:
             return user, str(self._options["password"])
         name, colon, password = user.partition(":")
-        return name, password if colon else self._console.read_password("Password: ")
+        return name, password if colon else self._console.read_password(self._prompt)
 
     async def _try_endpoints(self, path: str, request: dict[str, Any], repeatable: bool) -> dict[str, Any]:
         body = json.dumps(request).encode("ascii")

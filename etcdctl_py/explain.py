@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _PROBE_TIMEOUT_S = 1.0
 # A member that just lost its majority notices within two election timeouts: wait that long for its word.
 _ANSWER_TIMEOUT_S = 3.0
+# How an HTTP/2 connection begins: behind its length, the type of the first frame.
+_HTTP2_TYPE_AT, _HTTP2_SETTINGS = 3, b"\4\0"
 _UNKNOWN_AUTHORITY = frozenset({2, 18, 19, 20, 21, 27})
 _NOT_YET_VALID, _EXPIRED = 9, 10
 _NAME_MISMATCH = frozenset({62, 64})
@@ -98,6 +100,8 @@ def _find_cause(endpoint: Endpoint, failure: Exception, options: Options) -> Cau
     with connection:
         connection.settimeout(_ANSWER_TIMEOUT_S)
         if endpoint.secure:
+            if isinstance(failure, TimeoutError) and _speaks_http(endpoint):
+                return _expects_http(endpoint)  # and waits for the end of what is no request to it
             return _look_through_tls(endpoint, connection, options)
         return _look_plainly(endpoint, connection, failure)
 
@@ -147,6 +151,12 @@ def _look_plainly(endpoint: Endpoint, connection: socket.socket, failure: Except
         answer = b""
     if answer.startswith(b"HTTP/") and b"HTTPS server" not in answer:
         return _health_cause(answer)
+    if answer.startswith(_HTTP2_SETTINGS, _HTTP2_TYPE_AT):
+        return Cause(
+            "it speaks gRPC alone, without JSON",
+            "Is it the peer port (2380)? Give a client URL of the member, or the one of its"
+            " --listen-client-http-urls.",
+        )
     if _speaks_tls(endpoint):
         return Cause(
             "http was spoken to a port that expects https",
@@ -171,11 +181,7 @@ def _look_through_tls(endpoint: Endpoint, connection: socket.socket, options: Op
         return _certificate_cause(endpoint, error, options)
     except OSError as error:
         if _speaks_http(endpoint):
-            return Cause(
-                "https was spoken to a port that expects http",
-                f"Write http://{endpoint.host}:{endpoint.port} in --endpoints, or leave out --cacert, --cert"
-                " and --key.",
-            )
+            return _expects_http(endpoint)
         return _handshake_cause(error, options)
     with secured:
         try:
@@ -187,6 +193,14 @@ def _look_through_tls(endpoint: Endpoint, connection: socket.socket, options: Op
     if answer.startswith(b"HTTP/"):
         return _health_cause(answer)
     return _handshake_cause(OSError("closed"), options)
+
+
+def _expects_http(endpoint: Endpoint) -> Cause:
+    return Cause(
+        "https was spoken to a port that expects http",
+        f"Write http://{endpoint.host}:{endpoint.port} in --endpoints, or leave out --cacert, --cert"
+        " and --key.",
+    )
 
 
 # How servers refuse a client certificate. "decrypt error": an authority of the same name signed it,
@@ -283,7 +297,8 @@ def _speaks_tls(endpoint: Endpoint) -> bool:
 def _speaks_http(endpoint: Endpoint) -> bool:
     try:
         with _connect(endpoint) as connection:
-            return _ask_health(connection, endpoint).startswith(b"HTTP/")
+            answer = _ask_health(connection, endpoint)
+            return answer.startswith(b"HTTP/") and b"HTTPS server" not in answer
     except OSError:
         return False
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 from etcdctl_py import keyrange
 from etcdctl_py.command import Command
 from etcdctl_py.console import to_bytes
-from etcdctl_py.failure import CommandError, ExitCode, bad_arguments
-from etcdctl_py.flags import number, string, switch
+from etcdctl_py.failure import CommandError, bad_arguments
+from etcdctl_py.flags import number, string, switch, unsigned
 from etcdctl_py.keyrange import encode
-from etcdctl_py.messages import Event, KeyValue, RangeResponse, WatchResponse
+from etcdctl_py.messages import Event, KeyValue, RangeResponse
 from etcdctl_py.options import Options
+from etcdctl_py.resumed_watch import resumed_watch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -23,12 +24,14 @@ if TYPE_CHECKING:
 _PAGE = 1000
 _REPORT_INTERVAL_S = 30.0
 _DELETED = 1
+_COMPACTED = "etcdserver: mvcc: required revision has been compacted"
 
 
 class Mirror:
     """Copies what has a prefix from one cluster to another, under another prefix."""
 
     def __init__(self, call: Invocation, source: Client, target: Client) -> None:
+        self._console = call.console
         self._source = source
         self._target = target
         self._prefix = to_bytes(call.flags["prefix"])
@@ -72,14 +75,15 @@ class Mirror:
             request.setdefault("revision", str(response.head.revision))
 
     async def follow(self, revision: int) -> None:
-        """Applies every change from a revision on, those of one revision together."""
+        """Applies every change from a revision on, those of one revision together.
+
+        Raises CommandError when the server ends the watch: when the history is gone, for one.
+        """
         create = {**self._range(), "start_revision": str(revision)}
         pending: list[Event] = []
-        async for answer in self._source.stream("/v3/watch", {"create_request": create}):
-            response = WatchResponse.read(answer)
+        async for response in resumed_watch(self._source, self._console, create):
             if response.canceled:
-                reason = response.cancel_reason or "etcdserver: mvcc: required revision has been compacted"
-                raise CommandError(reason)
+                raise CommandError(response.cancel_reason or _COMPACTED)
             for event in response.events:
                 same = pending and _revision(pending[-1]) == _revision(event)
                 if pending and (not same or len(pending) >= self._max_operations):
@@ -93,7 +97,7 @@ class Mirror:
     async def _apply(self, events: list[Event]) -> None:
         operations = [self._operation(event) for event in events]
         await self._target.call("/v3/kv/txn", {"success": operations}, limited=False)
-        self.copied += sum(event.type != _DELETED for event in events)
+        self.copied += len(events)
 
     def _operation(self, event: Event) -> dict[str, Any]:
         pair = event.kv or KeyValue()
@@ -120,17 +124,17 @@ async def run(call: Invocation) -> None:
     from etcdctl_py.client import Client
 
     call.printer()
-    async with call.client() as source, Client(_target_options(call), call.console) as target:
+    target_client = Client(_target_options(call), call.console, prompt="Destination Password: ")
+    async with call.client() as source, target_client as target:
         mirror = Mirror(call, source, target)
         reporting = asyncio.create_task(_report(call, mirror))
         try:
             revision = call.flags["rev"]
-            if not revision:
+            if revision <= 1:  # nothing is before it, so the present will do
                 revision = await mirror.copy_all() + 1
             await mirror.follow(revision)
         finally:
             reporting.cancel()
-    raise CommandError("the watch on the source ended", ExitCode.ERROR, ("Start it again.",))
 
 
 async def _report(call: Invocation, mirror: Mirror) -> None:
@@ -146,10 +150,11 @@ def _target_options(call: Invocation) -> Options:
     for name in ("cert", "key", "cacert", "user", "password", "insecure-transport"):
         values[name] = call.flags[f"dest-{name}"]
     values |= {"endpoints": [call.arguments[0]], "auth-jwt-token": "", "discovery-srv": ""}
+    values["insecure-skip-tls-verify"] = False  # that was said of the source
     return Options(values, frozenset())
 
 
-_KEPT = ("write-out", "hex", "debug", "dial-timeout", "command-timeout", "insecure-skip-tls-verify")
+_KEPT = ("write-out", "hex", "debug", "dial-timeout", "command-timeout")
 
 MAKE_MIRROR = Command(
     "make-mirror",
@@ -159,7 +164,7 @@ MAKE_MIRROR = Command(
     flags=(
         string("prefix", "copy only keys that begin with this"),
         number("rev", "follow changes from this revision on, without copying first (0: copy)"),
-        number("max-txn-ops", "changes sent together at most", 128),
+        unsigned("max-txn-ops", "changes sent together at most", 128),
         string("dest-prefix", "replace the prefix by this one at the destination"),
         switch("no-dest-prefix", "drop the prefix at the destination"),
         string("dest-cert", "file of the client certificate for the destination"),

@@ -8,22 +8,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from etcdctl_py import keyrange
 from etcdctl_py.command import DASH, Command
 from etcdctl_py.console import to_bytes, to_text
-from etcdctl_py.explain import UnreachableError
 from etcdctl_py.failure import CommandError, ExitCode, SilentExit, bad_arguments
 from etcdctl_py.flags import FlagError, FlagSet, number, switch
 from etcdctl_py.golang.quoting import quote
 from etcdctl_py.keyrange import encode
 from etcdctl_py.messages import EVENT_TYPE, Event, KeyValue, WatchResponse
-from etcdctl_py.rpc_error import RpcError
+from etcdctl_py.resumed_watch import resumed_watch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from etcdctl_py.client import Client
     from etcdctl_py.invocation import Invocation
     from etcdctl_py.printers.base import Printer
 
-_FIRST_RETRY_S, _LAST_RETRY_S = 0.1, 2.0
 _BAD_NUMBER = "bad number of arguments"
 _COMPACTED = "etcdserver: mvcc: required revision has been compacted"
 
@@ -94,40 +90,21 @@ class Watch:
         self._printer = printer
         self._spec = spec
         self._questions = questions
-        self._created = False
 
     def ask_for_progress(self) -> None:
         """Has the server say how far the watch has come."""
         if self._questions is not None:
             self._questions.put_nowait({"progress_request": {}})
 
-    def _answers(self) -> AsyncIterator[dict[str, Any]]:
-        create = {"create_request": self._spec.create}
-        if self._questions is None:
-            return self._client.stream("/v3/watch", create)
-        return self._client.converse("/v3/watch", create, self._questions)
-
     async def run(self) -> None:
         """Runs until the server cancels the watch. Raises CommandError (exit 5) then."""
-        retry_s = _FIRST_RETRY_S
-        while True:
-            try:
-                async for answer in self._answers():
-                    self._show(WatchResponse.read(answer))
-                    retry_s = _FIRST_RETRY_S
-            except (UnreachableError, RpcError) as failure:
-                lost = isinstance(failure, UnreachableError) or failure.may_pass_elsewhere
-                if not (lost and self._created):
-                    raise
-                self._call.console.error_line(f"{failure.message}; the watch is taken up again.")
-            await asyncio.sleep(retry_s)
-            retry_s = min(retry_s * 2, _LAST_RETRY_S)
+        console = self._call.console
+        async for response in resumed_watch(self._client, console, self._spec.create, self._questions):
+            self._show(response)
 
     def _show(self, response: WatchResponse) -> None:
         console = self._call.console
         if response.created and not response.canceled:
-            self._created = True
-            self._continue_after(response.head.revision, only_if_open=True)
             return
         if response.created:  # refused at once: etcdctl shows such an answer without a header
             reason = response.cancel_reason
@@ -143,16 +120,6 @@ class Watch:
         for event in response.events:
             if self._spec.command:
                 _run_for(self._call, self._spec.command, response.head.revision, event)
-        if response.events:
-            last = response.events[-1].kv or KeyValue()
-            self._continue_after(last.mod_revision)
-        else:
-            self._continue_after(response.head.revision)
-
-    def _continue_after(self, revision: int, *, only_if_open: bool = False) -> None:
-        """A watch that is taken up again starts behind what was seen."""
-        if not (only_if_open and "start_revision" in self._spec.create):
-            self._spec.create["start_revision"] = str(revision + 1)
 
 
 def _cancel_reason(response: WatchResponse) -> str:

@@ -95,8 +95,9 @@ class AuthApi:
 
     # Logging in -------------------------------------------------------------------------------
     async def auth_status(self, call: Call, raw: bytes) -> bytes:
-        """Tells anybody whether authentication is on."""
+        """Tells anybody whether authentication is on. Raises INVALID_AUTH_TOKEN."""
         rpc.AuthStatusRequest.FromString(raw)
+        await self._guard.caller(call)  # a token is not needed, but a bad one is refused
         await call.wait_on(self._service.read_index())
         return rpc.AuthStatusResponse(
             header=self._headers.message(),

@@ -48,9 +48,8 @@ async def respond_error(send: Send, headers: Headers, error: EtcdError) -> None:
 
 async def respond_stream_error(send: Send, headers: Headers, error: EtcdError) -> None:
     """Answers a streaming call, of which nothing has been sent yet, with an error."""
-    status = HTTP_STATUS[error.code]
     body = orjson.dumps({"error": stream_error(error)})
-    await respond(send, status, headers + _error_headers(error), body + b"\n")
+    await respond(send, HTTP_STATUS[error.code], [*headers, JSON], body + b"\n")
 
 
 def stream_error(error: EtcdError) -> dict[str, Any]:

@@ -1,35 +1,23 @@
 import pytest
 
-from tests.conformance.endpoint import MAX_TXN_OPERATIONS, GrpcEndpoint, JsonEndpoint, KeyspaceEndpoint
-from tests.support.real_etcd import running_etcd
-from tests.support.server_under_test import MINIRAFT, running_server
-
-_LIMIT = ("--max-txn-ops", str(MAX_TXN_OPERATIONS))
+from tests.conformance.endpoint import MAX_TXN_OPERATIONS, KeyspaceEndpoint
+from tests.conformance.server import both_running
 
 
 @pytest.fixture(scope="session")
-def real_etcd(tmp_path_factory):
-    """The etcd to compare with, one for the whole session."""
-    with running_etcd(tmp_path_factory.mktemp("etcd"), *_LIMIT) as address:
-        endpoint = GrpcEndpoint(address)
-        yield endpoint
-        endpoint.close()
+def pair(tmp_path_factory):
+    """The real etcd and one member of ours, as processes, for the whole session."""
+    with both_running(tmp_path_factory.mktemp("pair"), "--max-txn-ops", str(MAX_TXN_OPERATIONS)) as servers:
+        yield servers
 
 
 @pytest.fixture(scope="session")
-def our_address(tmp_path_factory):
-    """One member of ours, as a process, for the whole session."""
-    with running_server(tmp_path_factory.mktemp("miniraft"), *_LIMIT, program=MINIRAFT) as address:
-        yield address
+def real_etcd(pair):
+    """The etcd to compare with."""
+    return pair[0]
 
 
-@pytest.fixture(params=["keyspace", "grpc", "json"])
-def candidate(request):
+@pytest.fixture(params=["keyspace", "member"])
+def candidate(request, pair):
     """Makes the endpoint under test, anew for each example where that is cheap."""
-    if request.param == "keyspace":
-        yield KeyspaceEndpoint
-        return
-    address = request.getfixturevalue("our_address")
-    endpoint = GrpcEndpoint(address) if request.param == "grpc" else JsonEndpoint(address)
-    yield lambda: endpoint
-    endpoint.close()
+    return KeyspaceEndpoint if request.param == "keyspace" else lambda: pair[1]

@@ -37,6 +37,27 @@ KNOWN_DIFFERENCES = (
         "the overlap goes unnoticed, and the compaction takes the tombstone in the middle for the key's end",
         "not sent in one txn; tested without compaction against a server of its own",
     ),
+    Difference(
+        "a watch that a compaction ended keeps its id, and its stream answers no progress, until the "
+        "client cancels it all the same",
+        "etcd forgets to forget it; here it is gone",
+        "the tests' client cancels such a watch at once, as etcd's own does, and expects no answer",
+    ),
+    Difference(
+        "JSON with an enum by an unknown name, or with text behind the request, is accepted",
+        "etcd's gateway drops what it does not know, so that a misspelt order or comparison means another",
+        "ours refuses it; test_json_input.py holds that",
+    ),
+    Difference(
+        "JSON with a field twice is refused",
+        "the JSON library used here keeps the second and does not tell",
+        "ours accepts it; test_json_input.py holds that",
+    ),
+    Difference(
+        "a stream's request that is no JSON is not answered",
+        "etcd's gateway ends the requests there, and the stream goes on without any",
+        "ours answers with an error; not compared",
+    ),
 )
 
 _APPLY_ERRORS = {

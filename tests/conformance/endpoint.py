@@ -1,11 +1,4 @@
-"""What answers requests in the difference test: something behind gRPC, or a keyspace right here."""
-
-import http.client
-import json
-from typing import NamedTuple
-
-import grpc
-from google.protobuf import json_format
+"""A keyspace right here, that answers requests as a server does."""
 
 from miniraft.errors import EtcdError
 from miniraft.mvcc.keyspace import Keyspace
@@ -13,109 +6,10 @@ from miniraft.mvcc.results import DeleteRangeResult, PutResult, RangeResult
 from miniraft.pb import rpc_pb2 as rpc
 from miniraft.pb.kv_pb2 import KeyValue
 from miniraft.server import validation
+from tests.support.auth_client import Failure
 from tests.support.dict_store import DictStore
 
-METHODS = {
-    "Range": (rpc.RangeRequest, rpc.RangeResponse),
-    "Put": (rpc.PutRequest, rpc.PutResponse),
-    "DeleteRange": (rpc.DeleteRangeRequest, rpc.DeleteRangeResponse),
-    "Txn": (rpc.TxnRequest, rpc.TxnResponse),
-    "Compact": (rpc.CompactionRequest, rpc.CompactionResponse),
-}
-PATHS = {
-    method: f"/v3/kv/{name}"
-    for method, name in zip(METHODS, ("range", "put", "deleterange", "txn", "compaction"), strict=True)
-}
-METHOD_OF = {request: method for method, (request, _) in METHODS.items()}
 MAX_TXN_OPERATIONS = 8  # small, so that requests reach it
-
-
-class Failure(NamedTuple):
-    """An error as a client sees it."""
-
-    code: int
-    message: str
-
-
-class GrpcEndpoint:
-    """A server at `host:port`. Has to run with --max-txn-ops 8."""
-
-    def __init__(self, address):
-        self._channel = grpc.insecure_channel(address)
-        self._calls = {
-            method: self._channel.unary_unary(
-                f"/etcdserverpb.KV/{method}", request.SerializeToString, response.FromString
-            )
-            for method, (request, response) in METHODS.items()
-        }
-        self._grant = self._channel.unary_unary(
-            "/etcdserverpb.Lease/LeaseGrant",
-            rpc.LeaseGrantRequest.SerializeToString,
-            rpc.LeaseGrantResponse.FromString,
-        )
-        self._hash = self._channel.unary_unary(
-            "/etcdserverpb.Maintenance/HashKV",
-            rpc.HashKVRequest.SerializeToString,
-            rpc.HashKVResponse.FromString,
-        )
-
-    def call(self, request):
-        """Returns the response message, or a Failure."""
-        try:
-            return self._calls[METHOD_OF[type(request)]](request, timeout=10)
-        except grpc.RpcError as error:
-            return Failure(error.code().value[0], error.details())
-
-    def hash_kv(self, revision):
-        """Returns (hash, compact revision), or a Failure."""
-        try:
-            response = self._hash(rpc.HashKVRequest(revision=revision), timeout=10)
-        except grpc.RpcError as error:
-            return Failure(error.code().value[0], error.details())
-        return response.hash, response.compact_revision
-
-    def grant_lease(self, lease):
-        """Makes sure the lease exists."""
-        try:
-            self._grant(rpc.LeaseGrantRequest(ID=lease, TTL=3600), timeout=10)
-        except grpc.RpcError as error:
-            if "lease already exists" not in error.details():
-                raise
-
-    def close(self):
-        self._channel.close()
-
-
-class JsonEndpoint:
-    """A server at `host:port`, asked through its JSON gateway."""
-
-    def __init__(self, address):
-        host, port = address.split(":")
-        self._connection = http.client.HTTPConnection(host, int(port), timeout=10)
-
-    def _post(self, path, message):
-        body = json_format.MessageToJson(message, preserving_proto_field_name=True)
-        self._connection.request("POST", path, body)
-        response = self._connection.getresponse()
-        return response.status, response.read()
-
-    def call(self, request):
-        """Returns the response message, or a Failure."""
-        status, body = self._post(PATHS[METHOD_OF[type(request)]], request)
-        if status != 200:
-            fault = json.loads(body)
-            return Failure(fault["code"], fault["message"])
-        answer = METHODS[METHOD_OF[type(request)]][1]()
-        return json_format.Parse(body, answer)
-
-    def grant_lease(self, lease):
-        """Makes sure the lease exists."""
-        status, body = self._post("/v3/lease/grant", rpc.LeaseGrantRequest(ID=lease, TTL=3600))
-        if status != 200 and b"lease already exists" not in body:
-            raise AssertionError(body)
-
-    def close(self):
-        self._connection.close()
 
 
 class FixedLeases:
@@ -141,7 +35,8 @@ class KeyspaceEndpoint:
         self.leases = FixedLeases()
         self.keyspace = Keyspace(DictStore(), self.leases)
 
-    def call(self, request):
+    def call(self, request, way=None):
+        """Returns the response message, or a Failure; there is one `way` only."""
         self.keyspace.compact_step(2)
         try:
             return self._call(request)

@@ -14,7 +14,7 @@ LEASES = (77, 78)
 UNKNOWN_LEASES = (99, -5)
 
 
-def _mixed(*weighted):
+def mixed(*weighted):
     """Draws from one of the strategies, each as often as its weight says."""
     choices = [strategy for weight, strategy in weighted for _ in range(weight)]
     return st.sampled_from(range(len(choices))).flatmap(choices.__getitem__)
@@ -23,14 +23,14 @@ def _mixed(*weighted):
 _EARLY = st.integers(ORIGIN, ORIGIN + 18)  # the prologue's revisions and a few more
 _ANY_REVISION = st.integers(-2, ORIGIN + 60)
 
-_keys = _mixed((60, st.sampled_from([b"a", b"ab", b"b", b"c\xff", b"d", b"\0", b"\xff"])), (1, st.just(b"")))
+_keys = mixed((60, st.sampled_from([b"a", b"ab", b"b", b"c\xff", b"d", b"\0", b"\xff"])), (1, st.just(b"")))
 _range_ends = st.sampled_from([b"", b"", b"", b"\0", b"\0", b"\0", b"b", b"c", b"a", b"ac", b"\xff", b"e"])
 _values = st.sampled_from([b"", b"x", b"y", b"xx", b"\xff\0"])
-_leases = _mixed((4, st.just(0)), (4, st.sampled_from(LEASES)), (1, st.sampled_from(UNKNOWN_LEASES)))
+_leases = mixed((4, st.just(0)), (4, st.sampled_from(LEASES)), (1, st.sampled_from(UNKNOWN_LEASES)))
 _rarely = st.sampled_from([False] * 7 + [True])
 _sometimes = st.booleans()
-_revisions = _mixed((5, st.just(0)), (4, _EARLY), (1, _ANY_REVISION))
-_bounds = _mixed((8, st.just(0)), (3, _EARLY), (1, st.just(-1)))
+_revisions = mixed((5, st.just(0)), (4, _EARLY), (1, _ANY_REVISION))
+_bounds = mixed((8, st.just(0)), (3, _EARLY), (1, st.just(-1)))
 _limits = st.sampled_from([0, 0, 0, 1, 2, 3, 10, -1, 2**63 - 1])
 
 ranges = st.builds(
@@ -65,7 +65,7 @@ plain_puts = st.builds(rpc.PutRequest, key=_keys, value=_values, prev_kv=_someti
 delete_ranges = st.builds(rpc.DeleteRangeRequest, key=_keys, range_end=_range_ends, prev_kv=_sometimes)
 compactions = st.builds(
     rpc.CompactionRequest,
-    revision=_mixed((4, _EARLY), (1, _ANY_REVISION)),
+    revision=mixed((4, _EARLY), (1, _ANY_REVISION)),
 )
 
 
@@ -92,7 +92,7 @@ def _compares(draw):
 
 
 def _operations(txns):
-    return _mixed(
+    return mixed(
         (4, st.builds(rpc.RequestOp, request_put=plain_puts)),
         (2, st.builds(rpc.RequestOp, request_put=puts)),
         (2, st.builds(rpc.RequestOp, request_range=ranges)),
@@ -144,7 +144,7 @@ odd_txns = st.one_of(
         st.integers(2, 6),
     ),
 )
-any_request = _mixed(
+any_request = mixed(
     (5, plain_puts),
     (5, puts),
     (4, delete_ranges),
@@ -217,9 +217,10 @@ def relative(response, offset):
 
 
 def _shift_response(message, offset):
-    revision = message.header.revision
-    message.header.Clear()
-    message.header.revision = revision + offset if revision else 0
+    if message.HasField("header"):  # that of a nested Txn is there, and empty
+        revision = message.header.revision
+        message.header.Clear()
+        message.header.revision = revision + offset if revision else 0
     pairs = []
     match type(message):
         case rpc.RangeResponse:

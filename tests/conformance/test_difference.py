@@ -1,8 +1,7 @@
 """The same requests to the real etcd and to ours: the same answers and the same errors."""
 
-import os
-
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
+from hypothesis import strategies as st
 
 from miniraft.pb import rpc_pb2 as rpc
 from tests.conformance.differences import (
@@ -10,11 +9,12 @@ from tests.conformance.differences import (
     is_other_fault_first,
     without_keys_only_leases,
 )
-from tests.conformance.endpoint import Failure
-from tests.conformance.requests import LEASES, ORIGIN, PROLOGUE, relative, sequences, shifted
+from tests.conformance.examples import examples
+from tests.conformance.requests import LEASES, ORIGIN, PROLOGUE, any_request, relative, shifted
+from tests.conformance.server import GRPC, WAYS, ways
+from tests.support.auth_client import Failure
 
-_USUAL_EXAMPLES = 300
-_EXAMPLES = int(os.environ.get("MINIRAFT_DIFFERENCE_EXAMPLES", _USUAL_EXAMPLES))
+_SEQUENCES = st.lists(st.tuples(any_request, ways), min_size=10, max_size=30)
 _ALL = {"key": b"\0", "range_end": b"\0"}
 
 
@@ -29,8 +29,8 @@ def begin(endpoint):
     return revision - ORIGIN
 
 
-def ask(endpoint, request, offset):
-    answer = endpoint.call(shifted(request, offset))
+def ask(endpoint, request, offset, way=GRPC):
+    answer = endpoint.call(shifted(request, offset), way)
     return answer if isinstance(answer, Failure) else relative(answer, offset)
 
 
@@ -44,21 +44,16 @@ def compare(request, expected, actual):
 
 
 def test_same_answers(real_etcd, candidate):
-    @settings(
-        max_examples=_EXAMPLES,
-        derandomize=_EXAMPLES == _USUAL_EXAMPLES,
-        database=None,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(sequences)
+    @examples(200)
+    @given(_SEQUENCES)
     def run(requests):
         endpoint = candidate()
         real_offset, offset = begin(real_etcd), begin(endpoint)
-        for request in [*PROLOGUE, *requests]:
+        prologue = [(request, GRPC) for request in PROLOGUE]
+        epilogue = [(rpc.RangeRequest(**_ALL), way) for way in WAYS]
+        for request, way in [*prologue, *requests, *epilogue]:
             if not deletes_from_key_and_puts(request):
-                compare(request, ask(real_etcd, request, real_offset), ask(endpoint, request, offset))
-        everything = rpc.RangeRequest(**_ALL)
-        compare(everything, ask(real_etcd, everything, real_offset), ask(endpoint, everything, offset))
+                expected = ask(real_etcd, request, real_offset, way)
+                compare(request, expected, ask(endpoint, request, offset, way))
 
     run()

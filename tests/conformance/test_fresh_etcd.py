@@ -5,8 +5,10 @@ import random
 import pytest
 
 from miniraft.pb import rpc_pb2 as rpc
-from tests.conformance.endpoint import Failure, GrpcEndpoint, KeyspaceEndpoint
+from tests.conformance.endpoint import KeyspaceEndpoint
 from tests.conformance.requests import LEASES
+from tests.conformance.server import Server
+from tests.support.auth_client import Failure
 from tests.support.real_etcd import running_etcd
 
 
@@ -14,7 +16,7 @@ from tests.support.real_etcd import running_etcd
 def pair(tmp_path):
     """A real etcd and a keyspace, both empty."""
     with running_etcd(tmp_path) as address:
-        real, ours = GrpcEndpoint(address), KeyspaceEndpoint()
+        real, ours = Server(address), KeyspaceEndpoint()
         for endpoint in (real, ours):
             for lease in LEASES:
                 endpoint.grant_lease(lease)

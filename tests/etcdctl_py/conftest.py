@@ -1,6 +1,7 @@
-"""Servers for the tests of etcdctl-py."""
+"""Servers for the tests of etcdctl-py: the real etcd, and then again our own."""
 
 import contextlib
+import os
 
 import pytest
 
@@ -16,6 +17,17 @@ _ALIKE = (
 )
 
 
+_CHOSEN = os.environ.get("MINIRAFT_TEST_SERVER")
+
+
+@pytest.fixture(scope="session", params=[_CHOSEN] if _CHOSEN else ["etcd", "miniraft"])
+def server_kind(request):
+    """Which server `running_server` starts: each test that uses this runs with both."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MINIRAFT_TEST_SERVER", request.param)
+        yield request.param
+
+
 @contextlib.contextmanager
 def make_twins(folder, *flags):
     """Yields two servers whose answers differ in nothing."""
@@ -24,14 +36,14 @@ def make_twins(folder, *flags):
 
 
 @pytest.fixture(scope="session")
-def twins(tmp_path_factory):
+def twins(server_kind, tmp_path_factory):
     """Two servers with one history."""
     with make_twins(tmp_path_factory.mktemp("twins")) as pair:
         yield pair
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory):
+def server(server_kind, tmp_path_factory):
     """One server, plain."""
     with running_server(tmp_path_factory.mktemp("server")) as address:
         yield address
@@ -44,7 +56,7 @@ def authority(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def tls_server(tmp_path_factory, authority):
+def tls_server(server_kind, tmp_path_factory, authority):
     """A server that speaks TLS and asks for no client certificate."""
     issued = authority.issue("server")
     with running_server(
@@ -54,7 +66,7 @@ def tls_server(tmp_path_factory, authority):
 
 
 @pytest.fixture(scope="session")
-def mutual_tls_server(tmp_path_factory, authority):
+def mutual_tls_server(server_kind, tmp_path_factory, authority):
     """A server that speaks TLS and asks for a client certificate."""
     issued = authority.issue("mutual")
     tls = Tls(issued.cert_file, issued.key_file, authority.cert_file)

@@ -9,7 +9,7 @@ FORMATS = ("simple", "json", "fields", "protobuf")
 
 
 @pytest.fixture(scope="module")
-def accounts(tmp_path_factory):
+def accounts(server_kind, tmp_path_factory):
     """Two servers, so that users and roles are nobody else's; passwords are hashed quickly."""
     with make_twins(tmp_path_factory.mktemp("accounts"), "--bcrypt-cost", "4") as pair:
         yield pair

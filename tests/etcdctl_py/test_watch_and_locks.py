@@ -1,67 +1,18 @@
-"""watch, lock, elect and make-mirror: commands that last."""
+"""watch, lock and elect: commands that last."""
 
 import contextlib
 import os
 import re
-import signal
 import subprocess
-import sys
 import time
 
 import pytest
 
-from tests.support.etcdctl import ROOT, post, run_ours, run_process, run_real
-from tests.support.real_etcd import free_port, real_binary
-from tests.support.server_under_test import running_server
+from tests.support.etcdctl import PATIENCE_S, post, run_ours, run_process, run_real, running, until
+from tests.support.real_etcd import free_port
+from tests.support.server_under_test import server_command
 
-_DEADLINE_S = 15.0
-
-
-class Running:
-    """A command in the background, its output in files."""
-
-    def __init__(self, folder, command, stdin=subprocess.DEVNULL, environment=None):
-        self._out, self._err = folder / f"out{id(self)}", folder / f"err{id(self)}"
-        clean = {key: value for key, value in os.environ.items() if not key.startswith("ETCDCTL_")}
-        clean |= {"PYTHONPATH": str(ROOT)} | (environment or {})
-        with self._out.open("wb") as out, self._err.open("wb") as err:
-            self.process = subprocess.Popen(command, stdin=stdin, stdout=out, stderr=err, env=clean)
-
-    @property
-    def out(self):
-        return self._out.read_bytes()
-
-    @property
-    def err(self):
-        return self._err.read_bytes()
-
-    def wait_for(self, text, times=1):
-        """Waits until the output holds a text so many times."""
-        deadline = time.monotonic() + _DEADLINE_S
-        while (self.out + self.err).count(text) < times:
-            assert time.monotonic() < deadline, (self.out, self.err)
-            assert self.process.poll() is None, (self.out, self.err)
-            time.sleep(0.01)
-
-    def interrupt(self):
-        """Sends SIGINT and returns the exit code."""
-        self.process.send_signal(signal.SIGINT)
-        return self.process.wait(_DEADLINE_S)
-
-
-@contextlib.contextmanager
-def running(folder, *words, real=False, **more):
-    """Runs one of the two programs in the background, and ends it."""
-    command = [str(real_binary("etcdctl"))] if real else [sys.executable, "-m", "etcdctl_py"]
-    run = Running(folder, [*command, *words], **more)
-    try:
-        yield run
-    finally:
-        if run.process.poll() is None:
-            run.process.kill()
-        run.process.wait()
-        if run.process.stdin:
-            run.process.stdin.close()
+pytestmark = pytest.mark.usefixtures("server_kind")
 
 
 def history(address, prefix):
@@ -175,7 +126,7 @@ def test_an_interactive_watch(server, tmp_path):
             run.process.stdin.flush()
             run.wait_for(b"progress notify: ")
             run.process.stdin.close()
-            assert run.process.wait(_DEADLINE_S) == 3
+            assert run.process.wait(PATIENCE_S) == 3
             assert run.err.decode().splitlines()[-1] == "Error: error reading watch request line: EOF"
             assert b"Invalid command foo (only support watch)" in run.err
             outs[real] = run.out
@@ -183,65 +134,50 @@ def test_an_interactive_watch(server, tmp_path):
 
 
 def test_a_watch_goes_on_where_it_was_when_the_member_comes_back(tmp_path):
-    address = f"127.0.0.1:{free_port()}"
-    flags = ("--listen-client-urls", f"http://{address}", "--advertise-client-urls", f"http://{address}")
-    peer = f"http://127.0.0.1:{free_port()}"
-    flags += (
-        "--listen-peer-urls",
-        peer,
-        "--initial-advertise-peer-urls",
-        peer,
-        "--initial-cluster",
-        f"m1={peer}",
-    )
-
-    def serving():
-        return running_server_at(tmp_path, address, flags)
-
+    """The member does not remember the tokens it gave: the watch logs in again."""
+    member = ComingAndGoing(tmp_path)
     with contextlib.ExitStack() as stack:
-        with serving():
-            run_ours("--endpoints", address, "put", "back/1", "before")
-            ours = stack.enter_context(
-                running(tmp_path, "--endpoints", address, "watch", "back", "--prefix", "--rev", "1")
-            )
+        with member.serving():
+            for words in (("user", "add", "root:secret"), ("auth", "enable"), ("put", "back/1", "before")):
+                assert member.run(*words).code == 0
+            words = ("--endpoints", member.address, "watch", "back", "--prefix", "--rev", "1")
+            ours = stack.enter_context(running(tmp_path, *words, environment=member.environment))
             ours.wait_for(b"before")
         ours.wait_for(b"taken up again")
-        with serving():
-            run_ours("--endpoints", address, "put", "back/2", "after")
+        with member.serving():
+            member.run("put", "back/2", "after")
             ours.wait_for(b"after")
             assert ours.out == b"PUT\nback/1\nbefore\nPUT\nback/2\nafter\n"
 
 
-@contextlib.contextmanager
-def running_server_at(folder, address, flags):
-    """A server at a fixed address, over the same data each time."""
-    from tests.support.server_under_test import server_command
+class ComingAndGoing:
+    """A member at a fixed address, over the same data each time."""
 
-    (folder / "server").mkdir(exist_ok=True)
-    with (folder / "server" / "log").open("ab") as log:
-        process = subprocess.Popen(
-            [
-                *server_command(),
-                "--name",
-                "m1",
-                "--data-dir",
-                str(folder / "server" / "data"),
-                *flags,
-                "--log-level",
-                "warn",
-            ],
-            stdout=log,
-            stderr=log,
+    def __init__(self, folder):
+        self.address = f"127.0.0.1:{free_port()}"
+        self.environment = {"ETCDCTL_USER": "root:secret"}
+        self._folder = folder
+        client, peer = f"http://{self.address}", f"http://127.0.0.1:{free_port()}"
+        self._flags = (
+            *("--name", "m1", "--data-dir", str(folder / "data"), "--log-level", "warn"),
+            *("--listen-client-urls", client, "--advertise-client-urls", client),
+            *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer),
+            *("--initial-cluster", f"m1={peer}", "--bcrypt-cost", "4"),
         )
-    try:
-        deadline = time.monotonic() + _DEADLINE_S
-        while run_ours("--endpoints", address, "get", "x").code != 0:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        yield
-    finally:
-        process.kill()
-        process.wait(_DEADLINE_S)
+
+    def run(self, *words):
+        return run_ours("--endpoints", self.address, *words, environment=self.environment)
+
+    @contextlib.contextmanager
+    def serving(self):
+        with (self._folder / "log").open("ab") as log:
+            process = subprocess.Popen([*server_command(), *self._flags], stdout=log, stderr=log)
+        try:
+            until(lambda: self.run("get", "x").code == 0)
+            yield
+        finally:
+            process.kill()
+            process.wait(PATIENCE_S)
 
 
 @pytest.mark.parametrize("output", ["simple", "json", "fields"])
@@ -251,7 +187,7 @@ def test_a_lock_is_shown_held_and_given_back(server, tmp_path, output):
         with running(
             tmp_path, "--endpoints", server, "lock", f"lock-{output}", "-w", output, real=real
         ) as holder:
-            deadline = time.monotonic() + _DEADLINE_S
+            deadline = time.monotonic() + PATIENCE_S
             while (
                 not run_ours("--endpoints", server, "get", f"lock-{output}/", "--prefix").out
                 or not holder.out
@@ -272,7 +208,7 @@ def test_two_locks_of_both_programs_exclude_each_other(server, tmp_path):
     ):
         first.wait_for(b"shared/")
         second = stack.enter_context(running(tmp_path, "--endpoints", server, "lock", "shared"))
-        deadline = time.monotonic() + _DEADLINE_S
+        deadline = time.monotonic() + PATIENCE_S
         while (
             run_ours("--endpoints", server, "get", "shared/", "--prefix", "--keys-only").out.count(b"shared/")
             < 2
@@ -326,7 +262,7 @@ def test_an_election(server, tmp_path):
             waiting = stack.enter_context(
                 running(tmp_path, "--endpoints", server, "elect", "vote", "you", real=real)
             )
-            deadline = time.monotonic() + _DEADLINE_S
+            deadline = time.monotonic() + PATIENCE_S
             while b"you" not in run_ours("--endpoints", server, "get", "vote/", "--prefix").out:
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
@@ -338,41 +274,3 @@ def test_an_election(server, tmp_path):
             outs[real] = [re.sub(rb"[0-9a-f]{12,16}", b"N", run.out) for run in (leader, observer, waiting)]
             assert observer.interrupt() == 0 or real
     assert outs[False] == outs[True]
-
-
-def test_a_mirror(server, tmp_path):
-    for index in range(3):
-        run_ours("--endpoints", server, "put", f"mirror/{index}", f"v{index}")
-    with (
-        running_server(tmp_path / "target") as target,
-        running(
-            tmp_path,
-            "--endpoints",
-            server,
-            "make-mirror",
-            target,
-            "--prefix",
-            "mirror/",
-            "--dest-prefix",
-            "copy/",
-        ),
-    ):
-        deadline = time.monotonic() + _DEADLINE_S
-
-        def wait_until_equal():
-            while True:
-                there = run_ours("--endpoints", target, "get", "copy/", "--prefix").out.replace(
-                    b"copy/", b"mirror/"
-                )
-                if there == run_ours("--endpoints", server, "get", "mirror/", "--prefix").out:
-                    return
-                assert time.monotonic() < deadline, there
-                time.sleep(0.02)
-
-        wait_until_equal()
-        run_ours(
-            "--endpoints", server, "txn", stdin=b"\nput mirror/0 new\ndel mirror/1\nput mirror/9 x\n\n\n"
-        )
-        wait_until_equal()
-        run_ours("--endpoints", server, "del", "mirror/", "--prefix")
-        wait_until_equal()

@@ -272,7 +272,7 @@ def test_a_compacted_start_ends_the_watch_and_says_where_the_history_begins(star
         return
     assert client.messages == [
         Notice(0, 10, created=True),
-        Notice(0, 0, canceled=True, compact_revision=5, cancel_reason=COMPACTED),
+        Notice(0, 0, canceled=True, compact_revision=5),
     ]
     assert hub.watcher_count == 0
     client.watch(b"a", watch_id=0)
@@ -478,7 +478,7 @@ def test_a_slow_client_whose_place_is_compacted_is_told_so_after_what_it_was_sen
     revisions = [revision for _, _, _, revision in client.seen()]
     assert revisions == list(range(2, 2 + len(revisions)))
     assert len(revisions) < 13
-    assert client.notices[-1] == Notice(0, 0, canceled=True, compact_revision=15, cancel_reason=COMPACTED)
+    assert client.notices[-1] == Notice(0, 0, canceled=True, compact_revision=15)
 
 
 def test_one_change_for_all_watches_of_a_large_stream_finds_room(small_streams):

@@ -1,22 +1,29 @@
-"""A client for servers with authentication: any RPC by gRPC or JSON, as any user."""
+"""Clients for servers with or without authentication: any RPC by gRPC or JSON, as any user."""
 
+import contextlib
 import http.client
 import json
 import ssl
 from typing import NamedTuple
 
 import grpc
-from google.protobuf import json_format
+from google.protobuf import message_factory
 
+from miniraft.api.gateway_errors import HTTP_STATUS
 from miniraft.api.gateway_routes import ROUTES
 from miniraft.api.method import MethodTable
-from miniraft.pb import rpc_pb2 as rpc
+from miniraft.errors import Code
+from tests.support.json_messages import read_message, read_stream_fault, spelled, spelled_otherwise
 
-METHODS = {
-    path.rpartition("/")[2]: method
-    for path, method in MethodTable({}, {}, ()).by_path.items()
-    if path.startswith("/etcdserverpb.")
-}
+_BY_PATH = MethodTable({}, {}, ()).by_path
+
+
+def _methods(*services):
+    return {path.rpartition("/")[2]: method for path, method in _BY_PATH.items() if path.startswith(services)}
+
+
+METHODS = _methods("/etcdserverpb.")
+ALL_METHODS = METHODS | _methods("/v3lockpb.", "/v3electionpb.")
 _JSON_PATHS = {path: route for route, path in reversed(ROUTES.items())}
 PATIENCE_SECONDS = 20
 
@@ -29,11 +36,11 @@ class Failure(NamedTuple):
 
 
 def response_type(name):
-    return getattr(rpc, METHODS[name].descriptor.output_type.name)
+    return message_factory.GetMessageClass(ALL_METHODS[name].descriptor.output_type)
 
 
 class GrpcClient:
-    """Calls RPCs of `etcdserverpb` by their name."""
+    """Calls RPCs by their name."""
 
     def __init__(self, address, credentials=None, options=()):
         self.address = address
@@ -44,7 +51,7 @@ class GrpcClient:
 
     def call(self, name, request, token=None, metadata=()):
         """Returns the response message, or a Failure."""
-        method = METHODS[name]
+        method = ALL_METHODS[name]
         metadata = [*metadata] if token is None else [("token", token), *metadata]
         call = self.channel.unary_unary(
             method.path, type(request).SerializeToString, response_type(name).FromString
@@ -56,81 +63,128 @@ class GrpcClient:
 
     def first_of_stream(self, name, request, token=None):
         """Sends one request on a stream; returns the first response, or a Failure."""
-        call = self.channel.stream_stream(
-            METHODS[name].path, type(request).SerializeToString, response_type(name).FromString
-        )
-        stream = call(
-            iter([request]),
-            timeout=PATIENCE_SECONDS,
-            metadata=[] if token is None else [("token", token)],
-        )
+        with contextlib.closing(self.responses(name, [request], token)) as responses:
+            return next(responses)
+
+    def responses(self, name, requests, token=None):
+        """Sends requests on a stream; yields what comes back until it ends, a Failure at last."""
+        path, read = ALL_METHODS[name].path, response_type(name).FromString
+        call = self.channel.stream_stream(path, lambda request: request.SerializeToString(), read)
+        metadata = [] if token is None else [("token", token)]
+        stream = call(iter(requests), timeout=PATIENCE_SECONDS, metadata=metadata)
         try:
-            return next(stream)
+            yield from stream
         except grpc.RpcError as error:
-            return Failure(error.code().value[0], error.details())
+            yield Failure(error.code().value[0], error.details())
         finally:
             stream.cancel()
 
     def login(self, name, password):
         """Returns a token, or a Failure."""
-        answer = self.call("Authenticate", rpc.AuthenticateRequest(name=name, password=password))
-        return answer if isinstance(answer, Failure) else answer.token
+        return _login(self, name, password)
 
     def close(self):
         self.channel.close()
 
 
 class JsonClient:
-    """The same by JSON."""
+    """The same by JSON. What comes back must be written and framed as etcd's gateway does."""
 
-    def __init__(self, address, context=None):
-        host, port = address.split(":")
-        if context is None:
-            self._connection = http.client.HTTPConnection(host, int(port), timeout=PATIENCE_SECONDS)
-        else:
-            self._connection = http.client.HTTPSConnection(
-                host, int(port), timeout=PATIENCE_SECONDS, context=context
-            )
+    def __init__(self, address, context=None, *, other_spelling=False):
+        """`other_spelling`: requests in lowerCamelCase, with numbers for integers and enums."""
+        self._address = address
+        self._context = context
+        self._spell = spelled_otherwise if other_spelling else spelled
+        self._token_header = "Grpc-Metadata-Token" if other_spelling else "Authorization"
+        self._connection = self._connect()
+
+    def _connect(self):
+        host, port = self._address.split(":")
+        if self._context is None:
+            return http.client.HTTPConnection(host, int(port), timeout=PATIENCE_SECONDS)
+        return http.client.HTTPSConnection(host, int(port), timeout=PATIENCE_SECONDS, context=self._context)
 
     def post(self, path, body, headers=None):
         """Returns (status, body) of a POST."""
-        self._connection.request("POST", path, body, headers or {})
-        response = self._connection.getresponse()
+        response = self._post(path, body, headers or {})
         return response.status, response.read()
+
+    def _post(self, path, body, headers):
+        self._connection.request("POST", path, body, headers)
+        return self._connection.getresponse()
+
+    def _headers(self, token):
+        return {} if token is None else {self._token_header: token}
 
     def call(self, name, request, token=None):
         """Returns the response message, or a Failure."""
-        body = json_format.MessageToJson(request, preserving_proto_field_name=True)
-        headers = {} if token is None else {"Authorization": token}
-        status, answer = self.post(_JSON_PATHS[METHODS[name].path], body, headers)
-        if status != 200:
-            fault = json.loads(answer)
-            return Failure(fault["code"], fault["message"])
-        return json_format.Parse(answer, response_type(name)())
+        path = _JSON_PATHS[ALL_METHODS[name].path]
+        response = self._post(path, self._spell(request), self._headers(token))
+        body = response.read()
+        assert response.headers["Content-Type"] == "application/json"
+        if response.status != 200:
+            return _failure(response, json.loads(body))
+        assert response.headers["Grpc-Metadata-Content-Type"] == "application/grpc"
+        return read_message(body, response_type(name))
 
     def first_of_stream(self, name, request, token=None):
         """Sends one request on a stream; returns the first response, or a Failure."""
-        connection = http.client.HTTPConnection(
-            self._connection.host, self._connection.port, timeout=PATIENCE_SECONDS
-        )
-        try:
-            headers = {} if token is None else {"Authorization": token}
-            body = json_format.MessageToJson(request, preserving_proto_field_name=True)
-            connection.request("POST", _JSON_PATHS[METHODS[name].path], body, headers)
-            line = json.loads(connection.getresponse().readline())
-            if "error" in line:
-                return Failure(line["error"]["grpc_code"], line["error"]["message"])
-            return json_format.ParseDict(line["result"], response_type(name)())
-        finally:
-            connection.close()
+        with contextlib.closing(self.responses(name, [request], token)) as responses:
+            return next(responses)
+
+    def responses(self, name, requests, token=None):
+        """Sends requests on a stream; yields what comes back until it ends, a Failure at last."""
+        body = "".join(map(self._spell, requests))
+        with contextlib.closing(self._connect()) as connection:
+            connection.request("POST", _JSON_PATHS[ALL_METHODS[name].path], body, self._headers(token))
+            response = connection.getresponse()
+            for number, line in enumerate(_lines(response)):
+                assert response.headers["Content-Type"] == "application/json"
+                message = json.loads(line)
+                if "error" in message:
+                    fault = Failure(*read_stream_fault(message))
+                    # By then the status of a stream with responses is long sent.
+                    assert response.status == (200 if number else HTTP_STATUS[Code(fault.code)])
+                    assert response.headers["WWW-Authenticate"] is None  # that is for unary calls
+                    yield fault
+                    return
+                assert response.headers["Grpc-Metadata-Content-Type"] == "application/grpc"
+                assert set(message) == {"result"}
+                yield read_message(message["result"], response_type(name))
 
     def login(self, name, password):
         """Returns a token, or a Failure."""
-        answer = self.call("Authenticate", rpc.AuthenticateRequest(name=name, password=password))
-        return answer if isinstance(answer, Failure) else answer.token
+        return _login(self, name, password)
 
     def close(self):
         self._connection.close()
+
+
+def _login(client, name, password):
+    request = message_factory.GetMessageClass(METHODS["Authenticate"].descriptor.input_type)
+    answer = client.call("Authenticate", request(name=name, password=password))
+    return answer if isinstance(answer, Failure) else answer.token
+
+
+def _failure(response, fault):
+    """Reads the error of a unary call."""
+    code, message = fault.pop("code"), fault.pop("message")
+    assert response.status == HTTP_STATUS[Code(code)]
+    assert (response.headers["WWW-Authenticate"] == message) == (code == Code.UNAUTHENTICATED)
+    assert fault in ({}, {"error": message})  # the second as before etcd 3.6: ours serve both kinds of client
+    return Failure(code, message)
+
+
+def _lines(response):
+    """Yields the lines of a stream; no chunk of the transfer holds more than one."""
+    line = b""
+    while piece := response.read1():  # at most one chunk, perhaps a part of one
+        assert b"\n" not in piece[:-1]
+        line += piece
+        if line.endswith(b"\n"):
+            yield line
+            line = b""
+    assert line == b""
 
 
 def tls_context(certificate, authority):

@@ -1,12 +1,16 @@
 """Runs etcdctl-py inside the test's process, and the real etcdctl beside it."""
 
+import contextlib
 import io
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
+import time
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from etcdctl_py.cli import run
@@ -14,6 +18,7 @@ from etcdctl_py.console import Console, to_text
 from tests.support.real_etcd import real_binary
 
 ROOT = Path(__file__).resolve().parents[2]
+PATIENCE_S = 15.0
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,53 @@ def _run(command, stdin, environment, timeout_s):
     return Outcome(done.returncode, done.stdout, done.stderr)
 
 
+class Running:
+    """A command in the background, its output in files."""
+
+    def __init__(self, folder, command, stdin=subprocess.DEVNULL, environment=None):
+        self._out, self._err = folder / f"out{id(self)}", folder / f"err{id(self)}"
+        clean = {key: value for key, value in os.environ.items() if not key.startswith("ETCDCTL_")}
+        clean |= {"PYTHONPATH": str(ROOT)} | (environment or {})
+        with self._out.open("wb") as out, self._err.open("wb") as err:
+            self.process = subprocess.Popen(command, stdin=stdin, stdout=out, stderr=err, env=clean)
+
+    @property
+    def out(self):
+        return self._out.read_bytes()
+
+    @property
+    def err(self):
+        return self._err.read_bytes()
+
+    def wait_for(self, text, times=1):
+        """Waits until the output holds a text so many times."""
+        deadline = time.monotonic() + PATIENCE_S
+        while (self.out + self.err).count(text) < times:
+            assert time.monotonic() < deadline, (self.out, self.err)
+            assert self.process.poll() is None, (self.out, self.err)
+            time.sleep(0.01)
+
+    def interrupt(self):
+        """Sends SIGINT and returns the exit code."""
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(PATIENCE_S)
+
+
+@contextlib.contextmanager
+def running(folder, *words, real=False, **more):
+    """Runs one of the two programs in the background, and ends it."""
+    command = [str(real_binary("etcdctl"))] if real else [sys.executable, "-m", "etcdctl_py"]
+    run = Running(folder, [*command, *words], **more)
+    try:
+        yield run
+    finally:
+        if run.process.poll() is None:
+            run.process.kill()
+        run.process.wait()
+        if run.process.stdin:
+            run.process.stdin.close()
+
+
 def post(address, path, body):
     """Posts to the JSON gateway and returns the answer."""
     request = urllib.request.Request(f"http://{address}{path}", json.dumps(body).encode())
@@ -75,6 +127,26 @@ def post(address, path, body):
 def without_program_name(text):
     """Error texts name the program: ours is called etcdctl-py."""
     return text.replace("etcdctl-py", "etcdctl")
+
+
+# Of an answer by etcd 3.6 or later, such as miniraft gives, etcdctl 3.5 shows less: it does not know these.
+_NEW_FIELDS = re.compile(
+    rb',"(?:hash_revision":\d+|storageVersion":"[^"]*"|dbSizeQuota":\d+|downgradeInfo":{[^}]*})'
+)
+
+
+def without_new_fields(outcome):
+    """Takes out of an outcome in JSON what etcdctl 3.5 does not know."""
+    return replace(outcome, out=_NEW_FIELDS.sub(b"", outcome.out))
+
+
+def until(condition, limit_s=PATIENCE_S):
+    """Waits for a condition to hold, and returns what it returned; without it the test fails."""
+    deadline = time.monotonic() + limit_s
+    while not (met := condition()):
+        assert time.monotonic() < deadline, "what was waited for did not come about"
+        time.sleep(0.02)
+    return met
 
 
 class Twins:

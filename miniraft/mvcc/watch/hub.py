@@ -72,9 +72,9 @@ class WatchHub:
         """Whether `replay_step` has something to do."""
         return bool(self._replaying)
 
-    def open_stream(self, on_ready: Callable[[], None]) -> WatchStream:
-        """Returns a new stream; see there for `on_ready`. It is to be closed in the end."""
-        stream = WatchStream(self, on_ready)
+    def open_stream(self, on_ready: Callable[[], None], most_messages: int | None = None) -> WatchStream:
+        """Returns a new stream; see there for the arguments. It is to be closed in the end."""
+        stream = WatchStream(self, on_ready, most_messages)
         self._streams[stream] = None
         return stream
 

@@ -29,17 +29,19 @@ class WatchStream:
     Messages leave in the order in which they came: an event never overtakes the answer that
     created its watch, nothing of a watch follows its end, and progress follows the events it
     speaks of. `on_ready` is called whenever there is something to `take` after there was not.
+    `most_messages` is another bound than MOST_MESSAGES.
 
-    Invariants: no more than MOST_MESSAGES, one for each watcher, and MOST_BYTES of events
+    Invariants: no more than `most_messages`, one for each watcher, and MOST_BYTES of events
     wait (one message of events may lie across the bound); each watcher of the stream that
     finds no room is in `_slow`. Notices are answers: whoever reads requests waits while
     `has_many_notices`.
     """
 
-    def __init__(self, hub: WatchHub, on_ready: Callable[[], None]) -> None:
+    def __init__(self, hub: WatchHub, on_ready: Callable[[], None], most_messages: int | None = None) -> None:
         self.watchers: dict[int, Watcher] = {}
         self._hub = hub
         self._on_ready = on_ready
+        self._most_messages = MOST_MESSAGES if most_messages is None else most_messages
         self._next_id = 0
         self._queue: deque[Message] = deque()
         self._notice_count = 0
@@ -121,9 +123,9 @@ class WatchStream:
     @property
     def is_full(self) -> bool:
         """Whether no more events fit."""
-        return self._event_bytes >= MOST_BYTES or len(
-            self._queue
-        ) - self._notice_count >= MOST_MESSAGES + len(self.watchers)
+        if self._event_bytes >= MOST_BYTES:
+            return True
+        return len(self._queue) - self._notice_count >= self._most_messages + len(self.watchers)
 
     @property
     def has_many_notices(self) -> bool:
@@ -133,7 +135,7 @@ class WatchStream:
     @property
     def _has_much_room(self) -> bool:
         """Catching up begins only when a good part of the room is free, not for every message."""
-        return self._event_bytes <= MOST_BYTES // 2 and len(self._queue) <= MOST_MESSAGES // 2
+        return self._event_bytes <= MOST_BYTES // 2 and len(self._queue) <= self._most_messages // 2
 
     def push_events(self, watcher: Watcher, revision: int, events: Sequence[WatchEvent]) -> bool:
         """Adds events of one watcher; False, and nothing is changed, when the stream is full."""
@@ -158,17 +160,9 @@ class WatchStream:
         self._slow[watcher] = None
 
     def end_compacted(self, watcher: Watcher, compact_revision: int) -> None:
-        """Ends a watch whose next event is no longer in the history."""
+        """Ends a watch whose next event is no longer in the history. As in etcd, that is the reason."""
         self._forget(watcher)
-        self._push_notice(
-            Notice(
-                watcher.watch_id,
-                0,
-                canceled=True,
-                compact_revision=compact_revision,
-                cancel_reason=COMPACTED.message,  # etcd gives none; clients that show one are helped
-            )
-        )
+        self._push_notice(Notice(watcher.watch_id, 0, canceled=True, compact_revision=compact_revision))
 
     def _push_notice(self, notice: Notice) -> None:
         self._notice_count += 1
