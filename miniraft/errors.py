@@ -118,8 +118,10 @@ DOWNGRADE_VERSION_INVALID = EtcdError(Code.INVALID_ARGUMENT, "etcdserver: invali
 CLUSTER_VERSION_UNKNOWN = EtcdError(
     Code.FAILED_PRECONDITION, "etcdserver: cluster version not found during downgrade"
 )
-DOWNGRADE_IN_PROGRESS = EtcdError(
-    Code.FAILED_PRECONDITION, "etcdserver: cluster has a downgrade job in progress"
+NO_OLDER_VERSION = EtcdError(  # our own: where etcd would begin to downgrade
+    Code.FAILED_PRECONDITION,
+    "etcdserver: this server has no older version to go back to: save a snapshot and restore it with "
+    "the etcdutl of the etcd you want",
 )
 UNKNOWN_METHOD = EtcdError(Code.UNKNOWN, "etcdserver: unknown method")
 

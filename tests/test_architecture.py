@@ -8,19 +8,21 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "miniraft"
 
-# What each room may import of miniraft. Everybody may import `errors`, `version` and itself.
+# What each room may import of miniraft. Everybody may import itself and what is free for all.
 ALLOWED = {
     "pb": set(),
     "raft": set(),
+    "tls": set(),
     "wal": {"raft"},
     "mvcc": {"pb"},
     "auth": {"mvcc", "pb"},  # of mvcc the store interface
     "server": {"raft", "wal", "mvcc", "auth", "pb"},
     "api": {"server", "mvcc", "auth", "pb"},
-    "peer": {"raft", "pb"},
+    "peer": {"raft", "pb", "tls"},
     "sim": {"server", "raft", "wal", "mvcc", "auth", "pb"},
+    "discovery": {"server", "peer", "pb"},
 }
-FREE_FOR_ALL = {"errors", "version"}
+FREE_FOR_ALL = {"errors", "histogram", "version"}
 
 # Clocks, randomness, sockets, threads, processes and files: the rooms that decide have none.
 DECIDING = ("raft", "mvcc", "auth", "server")

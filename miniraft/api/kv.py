@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from miniraft.api.guard import Guard
@@ -11,8 +12,8 @@ from miniraft.api.responses import (
     range_response,
     txn_response,
 )
-from miniraft.api.space import refuse_for_space
-from miniraft.errors import LEARNER_UNSUPPORTED
+from miniraft.api.space import await_alarm, refuse_for_space
+from miniraft.errors import LEARNER_UNSUPPORTED, EtcdError
 from miniraft.pb.rpc_pb2 import (
     CompactionRequest,
     DeleteRangeRequest,
@@ -26,6 +27,7 @@ from miniraft.server.proposal import RequestKind
 if TYPE_CHECKING:
     from miniraft.api.call import Call, UnaryHandler
     from miniraft.api.response_header import HeaderWriter
+    from miniraft.mvcc.results import TxnResult
     from miniraft.server.service import Service
 
 RANGE_PATH = "/etcdserverpb.KV/Range"
@@ -43,6 +45,8 @@ class KeyValueApi:
         self._service = service
         self._headers = headers
         self._guard = Guard(service)
+        # Of a read, the wait for the leader counts.
+        self._slow_seconds = service.applies.slow_seconds
 
     def unary(self) -> dict[str, UnaryHandler]:
         """Returns the unary handlers by path."""
@@ -58,16 +62,22 @@ class KeyValueApi:
         """Reads keys: linearizable after one read index round, or serializable at once."""
         service = self._service
         request = RangeRequest.FromString(raw)
-        if not request.serializable:
-            if service.is_learner:
-                raise LEARNER_UNSUPPORTED.fresh()
-            validation.check_range(request)
-            await call.wait_on(service.read_index())
-        else:
-            validation.check_range(request)
-        if self._guard.authorization.enabled:
-            await self._guard.require_read(call, request.key, request.range_end)
-        result = service.range(request)
+        began = perf_counter()
+        try:
+            if not request.serializable:
+                if service.is_learner:
+                    raise LEARNER_UNSUPPORTED.fresh()
+                validation.check_range(request)
+                await call.wait_on(service.read_index())
+            else:
+                validation.check_range(request)
+            if self._guard.authorization.enabled:
+                await self._guard.require_read(call, request.key, request.range_end)
+            result = service.range(request)
+        finally:
+            seconds = perf_counter() - began
+            if seconds > self._slow_seconds:
+                service.applies.took_too_long("read-only range", seconds)
         return range_response(self._headers.field(result.revision), result)
 
     async def put(self, call: Call, raw: bytes) -> bytes:
@@ -78,7 +88,11 @@ class KeyValueApi:
             await refuse_for_space(service, call)
         validation.check_put(request)
         header = await self._guard.header(call) if self._guard.authorization.enabled else b""
-        result = await call.wait_on(service.propose(_PUT, raw, header))
+        try:
+            result = await call.wait_on(service.propose(_PUT, raw, header))
+        except EtcdError as error:
+            await await_alarm(service, call, error)
+            raise
         return put_response(self._headers.field(result.revision), result)
 
     async def delete_range(self, call: Call, raw: bytes) -> bytes:
@@ -97,15 +111,28 @@ class KeyValueApi:
             await refuse_for_space(service, call)
         validation.check_txn(request, service.limits.max_txn_operations)
         if validation.is_read_only(request):
-            if not validation.is_serializable(request):
-                await call.wait_on(service.read_index())
-            if self._guard.authorization.enabled:
-                await self._guard.require_txn(call, request)
-            result = service.read_only_txn(request)
+            result = await self._read_only_txn(call, request)
         else:
             header = await self._guard.header(call) if self._guard.authorization.enabled else b""
-            result = await call.wait_on(service.propose(_TXN, raw, header))
+            try:
+                result = await call.wait_on(service.propose(_TXN, raw, header))
+            except EtcdError as error:
+                await await_alarm(service, call, error)
+                raise
         return txn_response(self._headers.field(result.revision), result)
+
+    async def _read_only_txn(self, call: Call, request: TxnRequest) -> TxnResult:
+        began = perf_counter()
+        try:
+            if not validation.is_serializable(request):
+                await call.wait_on(self._service.read_index())
+            if self._guard.authorization.enabled:
+                await self._guard.require_txn(call, request)
+            return self._service.read_only_txn(request)
+        finally:
+            seconds = perf_counter() - began
+            if seconds > self._slow_seconds:
+                self._service.applies.took_too_long("read-only txn", seconds)
 
     async def compact(self, call: Call, raw: bytes) -> bytes:
         """Drops what only reads below a revision need."""

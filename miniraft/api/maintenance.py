@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from miniraft.api.guard import Guard
-from miniraft.errors import NO_LEADER, UNKNOWN_METHOD
+from miniraft.errors import NO_LEADER, NO_OLDER_VERSION, UNKNOWN_METHOD
 from miniraft.pb.rpc_pb2 import (
     AlarmMember,
     AlarmRequest,
@@ -75,9 +75,7 @@ class MaintenanceApi:
             isLearner=status.is_learner,
             storageVersion=STORAGE_VERSION,
             dbSizeQuota=self._service.limits.effective_quota_bytes,
-            downgradeInfo=DowngradeInfo(
-                enabled=bool(status.downgrade_target), targetVersion=status.downgrade_target
-            ),
+            downgradeInfo=DowngradeInfo(),
         ).SerializeToString()
 
     async def hash_kv(self, call: Call, raw: bytes) -> bytes:
@@ -127,30 +125,21 @@ class MaintenanceApi:
         return HashResponse(header=self._headers.message(), hash=value).SerializeToString()
 
     async def downgrade(self, call: Call, raw: bytes) -> bytes:
-        """Validates, begins or cancels a downgrade of the cluster by one minor version.
+        """Refuses a downgrade, for there is nothing to go back to: see "What differs" in the guide.
 
-        It is recorded and shown by Status; there is no other storage format to go back to.
+        What etcd finds wrong is answered as etcd does; so is giving up a downgrade that is none.
         """
         request = DowngradeRequest.FromString(raw)
         await self._guard.require_root(call)
         service = self._service
-        if request.action == DowngradeRequest.CANCEL:
-            await self._set_downgrade(call, "")
-        elif request.action in (DowngradeRequest.VALIDATE, DowngradeRequest.ENABLE):
+        if request.action in (DowngradeRequest.VALIDATE, DowngradeRequest.ENABLE):
             await call.wait_on(service.read_index())
-            target = check_downgrade(
-                request.version, service.cluster_version, service.status().downgrade_target
-            )
-            if request.action == DowngradeRequest.ENABLE:
-                await self._set_downgrade(call, target)
-        else:
+            check_downgrade(request.version, service.cluster_version)
+            raise NO_OLDER_VERSION.fresh()
+        if request.action != DowngradeRequest.CANCEL:
             raise UNKNOWN_METHOD.fresh()
         version = service.cluster_version.rpartition(".")[0]
         return DowngradeResponse(header=self._headers.message(), version=version).SerializeToString()
-
-    async def _set_downgrade(self, call: Call, target: str) -> None:
-        message = DowngradeInfo(enabled=bool(target), targetVersion=target)
-        await call.wait_on(self._service.propose(RequestKind.SET_DOWNGRADE, message.SerializeToString()))
 
     async def move_leader(self, call: Call, raw: bytes) -> bytes:
         """Hands leadership to another member. The answer has no header, as etcd's."""

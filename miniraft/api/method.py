@@ -6,7 +6,7 @@ answers UNIMPLEMENTED by gRPC and 501 by JSON.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from miniraft.errors import Code, EtcdError
 from miniraft.pb import (
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor import MethodDescriptor
 
     from miniraft.api.call import StreamHandler, UnaryHandler
+    from miniraft.histogram import Histogram
 
 # The files that define the services of the client API.
 SERVICE_FILES = (
@@ -34,13 +35,6 @@ SERVICE_FILES = (
     reflection_pb2.DESCRIPTOR,
     reflection_v1alpha_pb2.DESCRIPTOR,
 )
-
-
-class Observer(Protocol):
-    """A histogram."""
-
-    def observe(self, amount: float) -> None:
-        """Counts one value."""
 
 
 class Method:
@@ -78,7 +72,7 @@ class Method:
         self.handled = [0] * len(Code)
         self.messages_received = 0
         self.messages_sent = 0
-        self.handling_seconds: Observer | None = None  # only with extensive metrics
+        self.handling_seconds: Histogram | None = None  # only with extensive metrics
 
     def unimplemented(self) -> EtcdError:
         """Returns the answer of a method that is not built."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from prometheus_client.utils import floatToGoString
+from miniraft.api.metrics_family import go_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,7 +27,7 @@ def render(families: Iterable[Metric]) -> bytes:
         lines.append(f"# HELP {name} {_escape(metric.documentation)}")
         lines.append(f"# TYPE {name} {kind}")
         lines.extend(
-            f"{sample.name}{_labels(sample.labels)} {_number(sample.value)}"
+            f"{sample.name}{_labels(sample.labels)} {go_number(sample.value)}"
             for sample in metric.samples
             if not sample.name.endswith("_created")
         )
@@ -47,13 +47,6 @@ def _labels(labels: dict[str, str]) -> str:
         return ""
     pairs = (f'{name}="{_escape_value(value)}"' for name, value in labels.items())
     return "{" + ",".join(pairs) + "}"
-
-
-def _number(value: float) -> str:
-    if isinstance(value, int):
-        return str(int(value))  # True and False too
-    text: str = floatToGoString(value)  # type: ignore[no-untyped-call]
-    return text
 
 
 def _escape(text: str) -> str:

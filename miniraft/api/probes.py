@@ -73,7 +73,7 @@ class Probes:
                 reason = await check()
             except EtcdError as error:
                 reason = error.message
-            self._metrics.count_health_check(f"/{kind}", name, succeeded=not reason)
+            self._metrics.count_health_check(kind, name, succeeded=not reason)
             failed = failed or bool(reason)
             lines.append(f"[-]{name} failed: {reason}\n" if reason else f"[+]{name} ok\n")
         if failed:

@@ -8,8 +8,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from miniraft.mvcc.change import Change, ChangeListener
+    from miniraft.mvcc.compaction_hashes import CompactionHashes
     from miniraft.mvcc.hash_kv import HashWork
     from miniraft.mvcc.lessor import Lessor
+    from miniraft.mvcc.operation_counters import OperationCounters
     from miniraft.mvcc.results import (
         CompactionResult,
         DeleteRangeResult,
@@ -35,6 +37,8 @@ class KeyspaceCore(Protocol):
 
     on_changes: ChangeListener | None  # told of each write as it is made
     leases: Lessor  # which exist, and the keys that hang on them
+    counters: OperationCounters  # may be replaced by others to go on with
+    compaction_hashes: CompactionHashes
 
     @property
     def revision(self) -> int:
@@ -43,6 +47,10 @@ class KeyspaceCore(Protocol):
     @property
     def compact_revision(self) -> int:
         """The last compaction, or -1 before any."""
+
+    @property
+    def is_compacting(self) -> bool:
+        """Whether a recorded compaction has left something to be dropped."""
 
     @property
     def key_count(self) -> int:

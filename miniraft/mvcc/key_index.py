@@ -162,6 +162,12 @@ class KeyIndex:
         found = history.before(revision_key(revision + 1))
         return None if found is None or is_tombstone(found) else found
 
+    def has_pair_at(self, revision: int) -> bool:
+        """Whether any key existed as of a main revision."""
+        bound = revision_key(revision + 1)
+        places = (history.before(bound) for history in self._histories.values())
+        return any(place is not None and not is_tombstone(place) for place in places)
+
     def keys(self, key: bytes, end: bytes | None) -> list[bytes]:
         """Returns the keys that are alive in the range."""
         start, stop = _positions(self._alive, key, end)

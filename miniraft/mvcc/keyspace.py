@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 from miniraft.errors import COMPACTED, FUTURE_REVISION, KEY_NOT_FOUND, LEASE_NOT_FOUND
 from miniraft.mvcc.change import Change
+from miniraft.mvcc.compaction_hashes import CompactionHash, CompactionHashes
 from miniraft.mvcc.compare import choose_branch
 from miniraft.mvcc.hash_kv import HashWork
 from miniraft.mvcc.key_index import KeyIndex, Selection
 from miniraft.mvcc.key_value import encode_pair, encode_tombstone, key_of
 from miniraft.mvcc.lessor import Lessor
+from miniraft.mvcc.operation_counters import OperationCounters
 from miniraft.mvcc.range_shape import has_filters, is_key_ordered, shape
 from miniraft.mvcc.results import (
     CompactionResult,
@@ -62,6 +64,9 @@ class Keyspace:
         """
         self._store = store
         self.leases = Lessor(store) if leases is None else leases
+        self.counters = OperationCounters()
+        self.compaction_hashes = CompactionHashes()
+        self._compaction_hash: HashWork | None = None  # being taken before anything is dropped
         self._index = KeyIndex()
         self._lease_of: dict[bytes, int] = {}  # only keys that hang on a lease that exists
         self._revision = 1
@@ -79,6 +84,11 @@ class Keyspace:
     def compact_revision(self) -> int:
         """The last compaction, or -1 before any."""
         return self._compact_revision
+
+    @property
+    def is_compacting(self) -> bool:
+        """Whether a recorded compaction has left something to be dropped."""
+        return self._finished_compaction != self._compact_revision
 
     @property
     def key_count(self) -> int:
@@ -101,7 +111,12 @@ class Keyspace:
         for operation in request.success[:] + request.failure[:]:
             if not operation.HasField("request_range"):
                 raise ValueError("a transaction that may write has to be replicated: propose it")
-        return self.txn(request)
+        begun = self.counters.operations
+        try:
+            branch = self._choose_branch(request)
+            return TxnResult(self._revision, branch.succeeded, self._run_branch(branch, []))
+        finally:
+            self.counters.end_transaction(begun)
 
     def hash_kv(self, revision: int) -> tuple[int, int, int]:
         """Returns (hash, compact revision, revision hashed); 0 hashes the current revision.
@@ -114,6 +129,9 @@ class Keyspace:
 
     def begin_hash(self, revision: int) -> HashWork:
         """Returns the work of hashing, to be done in steps. Raises COMPACTED, FUTURE_REVISION."""
+        known = self.compaction_hashes.at(revision)
+        if known is not None:
+            return HashWork.done(known.hash, known.revision, known.compact_revision)
         if 0 < revision < self._compact_revision:
             raise COMPACTED.fresh()
         if revision > self._revision:
@@ -128,7 +146,10 @@ class Keyspace:
         if revision - 1 < self._compact_revision:
             return None
         place = self._index.at(key, revision - 1)
-        return None if place is None else self._pair_at(place)
+        if place is None:
+            return None
+        self.counters.ranges += 1
+        return self._pair_at(place)
 
     def history(self, first: int, last: int) -> Iterator[tuple[int, Change]]:
         """Yields the changes of the revisions from `first` to `last` with their revisions, in order.
@@ -145,14 +166,20 @@ class Keyspace:
         self._check_lease(request)
         self._check_previous(request)
         changes: list[Change] = []
+        ranges_before = self.counters.ranges
         result = self._put(request, changes)
+        if self.counters.ranges != ranges_before:
+            self.counters.transactions += 1
         self._commit(changes)
         return result
 
     def delete_range(self, request: DeleteRangeRequest) -> DeleteRangeResult:
         """Deletes keys, in one revision."""
         changes: list[Change] = []
+        ranges_before = self.counters.ranges
         result = self._delete_range(request, changes)
+        if self.counters.ranges != ranges_before:
+            self.counters.transactions += 1
         self._commit(changes)
         return result
 
@@ -166,6 +193,8 @@ class Keyspace:
             if self._index.current(key) is not None:
                 self._delete(key, changes)
         self._commit(changes)
+        self.counters.deletes += len(changes)
+        self.counters.transactions += len(changes) > 1
         return DeleteRangeResult(self._revision, len(changes), ())
 
     def txn(self, request: TxnRequest) -> TxnResult:
@@ -173,10 +202,15 @@ class Keyspace:
 
         Raises what its operations raise, before anything is written.
         """
-        branch = choose_branch(request, self._pairs)
-        self._check_branch(branch)
+        begun = self.counters.operations
+        try:
+            branch = self._choose_branch(request)
+        finally:
+            self.counters.end_transaction(begun)
+        begun = self.counters.operations
         changes: list[Change] = []
         responses = self._run_branch(branch, changes)
+        self.counters.end_transaction(begun)
         self._commit(changes)
         return TxnResult(self._revision, branch.succeeded, responses)
 
@@ -191,26 +225,42 @@ class Keyspace:
             raise COMPACTED.fresh()
         if revision > self._revision:
             raise FUTURE_REVISION.fresh()
+        if not self.is_compacting:
+            # As etcd: where another compaction is under way, part of what would count may be gone.
+            self._compaction_hash = HashWork.of_compaction(
+                self._store, self._index, revision, self._compact_revision
+            )
         self._compact_revision = revision
         self._store.put(Bucket.META, SCHEDULED_COMPACTION_KEY, revision_key(revision))
         self._index.begin_compaction()
+        self.counters.ranges += 1  # etcd reads the revision that it answers
         return CompactionResult(self._revision)
 
     def compact_step(self, limit: int) -> bool:
         """Drops up to about `limit` revisions that the last compaction no longer keeps.
 
-        Its time is bounded by `limit` too: keys that turn out to have nothing to drop count.
-        Returns whether more are left.
+        Before that it hashes what there was, `limit` revisions at a time. Its time is bounded by
+        `limit` too: keys that turn out to have nothing to drop count. Returns whether more are left.
         """
-        if self._finished_compaction == self._compact_revision:
+        if not self.is_compacting:
             return False
-        for place in self._index.compact_step(self._compact_revision, limit):
+        if self._compaction_hash is not None:
+            self._hash_on(self._compaction_hash, limit)
+            return True
+        dropped = self._index.compact_step(self._compact_revision, limit)
+        self.counters.compacted_revisions += len(dropped)
+        for place in dropped:
             self._store.delete(Bucket.KEY, place)
         if self._index.compacting:
             return True
         self._finished_compaction = self._compact_revision
         self._store.put(Bucket.META, FINISHED_COMPACTION_KEY, revision_key(self._compact_revision))
         return False
+
+    def _hash_on(self, work: HashWork, limit: int) -> None:
+        if not work.step(limit):
+            self.compaction_hashes.add(CompactionHash(work.checksum, work.revision, work.compact_revision))
+            self._compaction_hash = None
 
     # Restoring --------------------------------------------------------------------------------
     def _restore(self) -> None:
@@ -257,6 +307,7 @@ class Keyspace:
 
     def _pairs(self, key: bytes, range_end: bytes) -> Sequence[bytes]:
         """Returns the current pairs in a range."""
+        self.counters.ranges += 1
         if range_end:
             places = self._index.select(key, _upper_bound(range_end), 0).revisions
             return [self._pair_at(place) for place in places]
@@ -265,6 +316,7 @@ class Keyspace:
 
     def _range(self, request: RangeRequest, current: int) -> RangeResult:
         """`current` is the revision reads see: in a transaction that has written, its own."""
+        self.counters.ranges += 1
         revision = request.revision
         if revision > current:
             raise FUTURE_REVISION.fresh()
@@ -299,12 +351,17 @@ class Keyspace:
         return self._index.select_at(key, bound, wanted, revision)
 
     # Checks before a write --------------------------------------------------------------------
+    def _choose_branch(self, request: TxnRequest) -> Branch:
+        branch = choose_branch(request, self._pairs)
+        self._check_branch(branch)
+        return branch
+
     def _check_branch(self, branch: Branch) -> None:
         """Raises what an operation of the branch would raise, the first one first."""
         for kind, request in branch.operations:
             if kind == "request_put":
                 # Not in the order of a plain put: etcd has it the other way round here.
-                self._check_previous(request)
+                self.counters.ranges += self._check_previous(request)
                 self._check_lease(request)
             elif kind == "request_range":
                 self._check_revision(request.revision)
@@ -316,9 +373,14 @@ class Keyspace:
         if lease and not self.leases.exists(lease):
             raise LEASE_NOT_FOUND.fresh()
 
-    def _check_previous(self, request: PutRequest) -> None:
-        if (request.ignore_value or request.ignore_lease) and self._index.current(request.key) is None:
+    def _check_previous(self, request: PutRequest) -> bool:
+        """Returns whether there was something to look for."""
+        if not (request.ignore_value or request.ignore_lease):
+            return False
+        if self._index.current(request.key) is None:
+            self.counters.ranges += 1
             raise KEY_NOT_FOUND.fresh()
+        return True
 
     def _check_revision(self, revision: int) -> None:
         """In a transaction, unlike in a plain range, a negative revision is a compacted one."""
@@ -353,6 +415,7 @@ class Keyspace:
         lease = request.lease
         previous: bytes | None = None
         if request.prev_kv or request.ignore_value or request.ignore_lease:
+            self.counters.ranges += 1
             previous = self._pair(key)
             if request.ignore_value or request.ignore_lease:
                 # Checked to be there; gone only if this very transaction deleted it from a key
@@ -368,6 +431,9 @@ class Keyspace:
         if lease or self._lease_of:
             self._move_to_lease(key, lease)
         changes.append(Change(key, pair, is_delete=False))
+        counters = self.counters
+        counters.puts += 1
+        counters.put_bytes += len(key) + len(value)
         return PutResult(main, previous if request.prev_kv else None)
 
     def _delete_range(self, request: DeleteRangeRequest, changes: list[Change]) -> DeleteRangeResult:
@@ -380,6 +446,7 @@ class Keyspace:
         previous = self._pairs(key, range_end) if request.prev_kv else ()
         for name in keys:
             self._delete(name, changes)
+        self.counters.deletes += 1
         return DeleteRangeResult(self._revision_seen(changes), len(keys), previous)
 
     def _delete(self, key: bytes, changes: list[Change]) -> None:

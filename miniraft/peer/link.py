@@ -22,10 +22,6 @@ def _ignore_refusal(_member_id: int, _refusal: Refusal) -> None:
     """Nobody asked to be told."""
 
 
-def _ignore_round_trip(_member_id: int, _seconds: float) -> None:
-    """Nobody asked to be told."""
-
-
 @dataclass(slots=True)
 class LinkContext:
     """Shared by the connections to all peers."""
@@ -36,7 +32,6 @@ class LinkContext:
     settings: PeerSettings
     log: LogEvent
     on_refused: Callable[[int, Refusal], None] = _ignore_refusal
-    on_round_trip: Callable[[int, float], None] = _ignore_round_trip  # member id, seconds
     encoder: EntriesEncoder = field(default_factory=EntriesEncoder)
     generator: random.Random = field(default_factory=random.Random)
     statistics: dict[int, PeerStatistics] = field(default_factory=dict)

@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import os
 import shutil
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ from miniraft.pb import peer_pb2
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
+
+    from miniraft.histogram import Histogram
 
 INCOMING_PREFIX = "incoming-"
 INCOMING_SUFFIX = ".snapshot.tmp"
@@ -29,19 +32,23 @@ class SnapshotRefusedError(Exception):
 
 
 async def receive_snapshot_file(
-    read: Callable[[], Awaitable[bytes | None]], folder: Path, sender_id: int, total_bytes: int
+    read: Callable[[], Awaitable[bytes | None]],
+    folder: Path,
+    sender_id: int,
+    total_bytes: int,
+    sync_seconds: Histogram,
 ) -> Path:
     """Writes the chunks that `read` returns until it returns None; returns the file's path.
 
     At most one chunk is in memory. Whatever ends it early (an error, cancellation) removes
-    the file. Raises SnapshotRefusedError for data that does not match its length or hash and
-    OSError for the disk.
+    the file. `sync_seconds` is told how long the disk took to sync it. Raises
+    SnapshotRefusedError for data that does not match its length or hash and OSError for the disk.
     """
     loop = asyncio.get_running_loop()
     thread = ThreadPoolExecutor(1, thread_name_prefix="snapshot-write")
     # Never the name of an earlier transfer: that one may still be about to remove its file.
     path = folder / f"{INCOMING_PREFIX}{sender_id:016x}-{next(_numbers)}{INCOMING_SUFFIX}"
-    file = _SnapshotWriter(path, total_bytes)
+    file = _SnapshotWriter(path, total_bytes, sync_seconds)
     complete = False
     try:
         await loop.run_in_executor(thread, file.open)
@@ -59,8 +66,9 @@ async def receive_snapshot_file(
 class _SnapshotWriter:
     """The file on its way in. Used in one thread at a time."""
 
-    def __init__(self, path: Path, total_bytes: int) -> None:
+    def __init__(self, path: Path, total_bytes: int, sync_seconds: Histogram) -> None:
         self._path = path
+        self._sync_seconds = sync_seconds
         self._total_bytes = total_bytes
         self._written_bytes = 0
         self._hash = hashlib.sha256()
@@ -100,7 +108,9 @@ class _SnapshotWriter:
             )
         if self._hash.digest() != self._announced_hash:
             raise SnapshotRefusedError("SHA-256 mismatch: the snapshot was damaged on its way")
+        began = time.perf_counter()
         os.fsync(self._descriptor)
+        self._sync_seconds.observe(time.perf_counter() - began)
         os.close(self._descriptor)
         self._descriptor = -1
 

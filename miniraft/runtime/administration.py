@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import time
 from typing import TYPE_CHECKING, TypeVar
 
 from miniraft.errors import Code, EtcdError
@@ -95,6 +96,7 @@ class NodeAdministration:
         log.event("info", "sent a database snapshot to a client")
 
     async def _hash_store(self) -> int:
+        began = time.monotonic()
         await self._committer.flush()
         hashes: list[int] = []
         async with self._committer.alone() as in_thread:
@@ -102,6 +104,7 @@ class NodeAdministration:
             if not isinstance(store, LmdbStore):
                 raise OSError("this member's store has no file to hash")
             await in_thread(lambda: hashes.append(store.hash_committed()))
+        self._node.storage_figures.hash_seconds.observe(time.monotonic() - began)
         return hashes[0]
 
     async def _hash_kv(self, revision: int) -> tuple[int, int, int]:

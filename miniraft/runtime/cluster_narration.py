@@ -15,10 +15,9 @@ from miniraft.server.identity import format_id
 from miniraft.server.notes import (
     AlarmChanged,
     CompactionDue,
-    DowngradeChanged,
+    CompactionFinished,
     MembersChanged,
     Note,
-    VersionAgreed,
 )
 from miniraft.server.reconfiguration import quorum_of
 
@@ -37,9 +36,12 @@ def tell(note: Note, name_of: Callable[[int], str], revision: int) -> Event:
     if isinstance(note, CompactionDue):
         message = f"compacting to revision {note.target} (--auto-compaction-retention)"
         return Event("info", message, {"revision": note.target, "current_revision": note.revision})
-    if isinstance(note, VersionAgreed):
-        return Event("info", "set the cluster version", {"cluster_version": note.version})
-    return _downgrade_changed(note)
+    if isinstance(note, CompactionFinished):
+        fields: dict[str, Any] = {"compact_revision": note.revision}
+        if note.taken is not None:
+            fields["hash"] = note.taken.hash
+        return Event("info", "finished scheduled compaction", fields)
+    return Event("info", "set the cluster version", {"cluster_version": note.version})
 
 
 # Membership ---------------------------------------------------------------------------------
@@ -114,9 +116,3 @@ def _alarm_changed(note: AlarmChanged, member: str, revision: int) -> Event:
             f"empty data directory and --initial-cluster-state=existing; then etcdctl alarm disarm"
         )
     return Event("error", message, fields)
-
-
-def _downgrade_changed(note: DowngradeChanged) -> Event:
-    if not note.target:
-        return Event("info", "the downgrade of the cluster was cancelled", {})
-    return Event("warn", "a downgrade of the cluster was enabled", {"target_version": note.target})

@@ -7,6 +7,7 @@
 <data-dir>/member/snap/received-<index>-<term>.db      a leader's snapshot, being installed
 <data-dir>/member/snap/incoming-*.snapshot.tmp         a leader's snapshot, being received
 <data-dir>/member/snap/outgoing-*.snapshot.tmp         a copy for a follower, being sent
+<data-dir>/fixtures/client/, .../peer/                 certificates of the member's own making
 """
 
 from __future__ import annotations

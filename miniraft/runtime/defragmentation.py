@@ -33,13 +33,17 @@ async def defragment(node: Node, committer: StoreCommitter) -> None:
     before_bytes, in_use_bytes = store.size_bytes(), store.size_in_use_bytes()
     log.event("info", "defragmenting", size_bytes=before_bytes, in_use_bytes=in_use_bytes)
     work = store.defragmentation()
+    node.storage_figures.is_defragmenting = True
     try:
         async with committer.alone() as in_thread:
             await in_thread(work.write)
             work.finish()
     except StoreRefused as error:
         raise OSError(str(error)) from error
+    finally:
+        node.storage_figures.is_defragmenting = False
     await asyncio.to_thread(work.close)
+    node.storage_figures.defragment_seconds.observe(time.monotonic() - began)
     log.event(
         "info",
         "finished defragmenting",

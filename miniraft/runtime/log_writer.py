@@ -14,6 +14,8 @@ from queue import SimpleQueue
 from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
 
+from miniraft.server.storage_figures import StorageFigures
+
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Sequence
@@ -44,8 +46,7 @@ class LogWriter:
 
     The callbacks run on the event loop: `on_durable` with the last sequence that is durable,
     `on_failure` once, with what made the log unusable (OSError or WalError); nothing is
-    written after that. `observe_sync_s` and `observe_write_bytes` take the figures for
-    metrics and run in the thread.
+    written after that. `figures` and `observe_sync_s` are fed in the thread.
 
     Invariant: Persists and snapshots are written in the order they were submitted in.
     """
@@ -58,16 +59,16 @@ class LogWriter:
         on_failure: Callable[[Exception], None],
         *,
         keep_segments: int = 5,
+        figures: StorageFigures | None = None,
         observe_sync_s: Callable[[float], None] | None = None,
-        observe_write_bytes: Callable[[int], None] | None = None,
     ) -> None:
         self._wal = wal
         self._loop = loop
         self._on_durable = on_durable
         self._on_failure = on_failure
         self._keep_segments = keep_segments
+        self._figures = figures or StorageFigures()
         self._observe_sync_s = observe_sync_s
-        self._observe_write_bytes = observe_write_bytes
         self._queue: SimpleQueue[Persist | _SnapshotJob | None] = SimpleQueue()  # None: stop
         self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
         self._thread.start()
@@ -126,24 +127,36 @@ class LogWriter:
         if not persists:
             return
         group = merge(persists)
-        before = self._wal.bytes_written()
-        self._wal.append(group.hard_state, group.entries)
         started = perf_counter()
+        self._wal.append(group.hard_state, group.entries)
+        written = perf_counter()
         if group.must_sync:
             self._wal.sync()
         ended = perf_counter()
         self._call(self._on_durable, group.sequence)
         # Figures last: nobody waits for them.
-        if group.must_sync and self._observe_sync_s is not None:
-            self._observe_sync_s(ended - started)
-        if self._observe_write_bytes is not None:
-            self._observe_write_bytes(self._wal.bytes_written() - before)
+        self._count(written - started, ended - written if group.must_sync else None)
 
     def _write_snapshot(self, job: _SnapshotJob) -> None:
+        started = perf_counter()
         self._wal.append(None, (), job.metadata)
+        written = perf_counter()
         self._wal.sync()
+        ended = perf_counter()
         removed = self._wal.purge(job.purge_index, self._keep_segments)
         self._call(job.done, removed)
+        self._count(written - started, ended - written)
+        self._figures.snapshot_sync_seconds.observe(ended - written)
+        self._figures.snapshot_save_seconds.observe(ended - started)
+
+    def _count(self, write_seconds: float, sync_seconds: float | None) -> None:
+        figures = self._figures
+        figures.log_write_seconds.observe(write_seconds)
+        figures.log_written_bytes = self._wal.bytes_written()
+        if sync_seconds is not None:
+            figures.log_sync_seconds.observe(sync_seconds)
+            if self._observe_sync_s is not None:
+                self._observe_sync_s(sync_seconds)
 
     def _call(self, callback: Callable[..., None], argument: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to tell

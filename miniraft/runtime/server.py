@@ -31,16 +31,18 @@ from miniraft.raft.invariant import InvariantViolation
 from miniraft.runtime import assembly, log, systemd
 from miniraft.runtime.bootstrap import begin
 from miniraft.runtime.client_side import ClientSide
+from miniraft.runtime.compaction_check import CompactionCheck
 from miniraft.runtime.corruption_check import CorruptDataError, check_before_serving, check_periodically
 from miniraft.runtime.data_dir import DataFolder, DataFolderError
 from miniraft.runtime.listener import ListenError
 from miniraft.runtime.lmdb_store import StoreRefused
-from miniraft.runtime.node import DiskObservers, Node
+from miniraft.runtime.node import Node
 from miniraft.runtime.ports import PortError, check_can_listen
 from miniraft.runtime.readiness import hasten_first_election, verify_peers, wait_until_ready
+from miniraft.runtime.self_signed import SelfSignedError, with_self_signed
 from miniraft.runtime.tls import exposed_keys, peer_tls
 from miniraft.server.bootstrap import BootstrapError
-from miniraft.server.identity import format_id
+from miniraft.server.member_figures import MemberFigures
 from miniraft.server.restore import RestoreError, restore_member
 from miniraft.version import SERVER_VERSION
 from miniraft.wal.interface import WalError
@@ -55,7 +57,6 @@ if TYPE_CHECKING:
     from miniraft.server.member import Member
 
 _POLL_SECONDS = 0.05
-_COPY_COUNTERS_SECONDS = 1.0
 _GC_THRESHOLDS = (50_000, 20, 100)
 _START_ERRORS = (
     BootstrapError,
@@ -66,6 +67,7 @@ _START_ERRORS = (
     PeerListenError,
     PortError,
     RestoreError,
+    SelfSignedError,
     StoreRefused,
     ValueError,
     WalError,
@@ -90,7 +92,7 @@ class RunningServer:
 
     def __init__(self, config: ServerConfig) -> None:
         self._config = config
-        self._tls: PeerTls = peer_tls(config)
+        self._tls: PeerTls = peer_tls(config)  # until `prepare` has made what the flags ask for
         self._resources = contextlib.AsyncExitStack()
         self._tasks: set[asyncio.Task[None]] = set()
         self._parts: _Parts | None = None
@@ -146,37 +148,43 @@ class RunningServer:
 
     async def _prepare(self) -> None:
         config = self._config
-        for warning in exposed_keys(config):
-            log.event("warn", warning)
         wal_folder = Path(config.wal_dir) if config.wal_dir else None
         folder = DataFolder(Path(config.data_folder), wal_folder)
         self._resources.callback(folder.release)
+        config = with_self_signed(config, folder.root)
+        self._tls = peer_tls(config)
+        for warning in exposed_keys(config):
+            log.event("warn", warning)
         clients = ClientSide(config)
         clients.bind()
         self._resources.push_async_callback(clients.stop)
         peer_server = await self._listen_to_peers(config)
         config = self._config = _with_real_ports(config, self._peer_urls, clients.urls)
         beginning = await begin(config, folder, self._tls)
-        member = self._restore(config, beginning)
         metrics = Metrics(extensive=config.metrics == "extensive")
+        metrics.member = MemberFigures(time.perf_counter, config.warning_apply_duration_seconds)
+        member = self._restore(config, beginning, metrics.member)
         node = Node(
             member,
             beginning.wal,
             folder,
             assembly.limits(config),
             assembly.node_settings(config),
-            _disk_observers(metrics),
+            metrics.storage,
         )
         self._resources.push_async_callback(node.stop)
-        transport = self._connect(node, peer_server, folder, metrics)
+        transport = self._connect(node, peer_server, folder)
         metrics.keyspace = lambda: _keyspace_figures(node)
         metrics.leases = node.member.lease_counters
+        metrics.peers = transport.statistics
         self._parts = _Parts(node, transport, clients, metrics)
         node.start(transport, frozenset(beginning.unverified_peers))
-        self._run_beside(_copy_counters(metrics, node, transport))
         self._run_beside(verify_peers(node, beginning, self._tls))
         if config.corrupt_check_time_seconds:
             self._run_beside(check_periodically(node, transport, config.corrupt_check_time_seconds))
+        if config.feature("CompactHashCheck"):
+            check = CompactionCheck(node, transport)
+            self._run_beside(check.run(config.compact_hash_check_time_seconds))
         if config.initial_election_tick_advance:
             self._run_beside(hasten_first_election(node, transport, config.election_ticks))
         await clients.start_monitoring(node, metrics)
@@ -196,7 +204,7 @@ class RunningServer:
             return peer_pb2.DescribeReply(member_name=self._config.name, server_version=SERVER_VERSION)
         return self._parts.node.describe()
 
-    def _restore(self, config: ServerConfig, beginning: Beginning) -> Member:
+    def _restore(self, config: ServerConfig, beginning: Beginning, figures: MemberFigures) -> Member:
         try:
             member = restore_member(
                 assembly.member_config(config, beginning.cluster_id, beginning.member_id, beginning.life),
@@ -205,6 +213,7 @@ class RunningServer:
                 SystemRandom(),
                 assembly.first_request_id(beginning.member_id),
                 int(time.monotonic() * 1000),
+                figures,
             )
             if beginning.assumed_members:
                 member.cluster.assume(beginning.assumed_members)
@@ -214,24 +223,21 @@ class RunningServer:
             raise
         return member
 
-    def _connect(
-        self, node: Node, server: PeerServer, folder: DataFolder, metrics: Metrics
-    ) -> GrpcPeerTransport:
+    def _connect(self, node: Node, server: PeerServer, folder: DataFolder) -> GrpcPeerTransport:
         settings = PeerSettings()
-        round_trips = metrics.peer_round_trip_seconds
         context = LinkContext(
             LocalMember(
                 node.cluster_id,
                 node.member_id,
                 self._config.name,
                 is_removed=node.member.cluster.is_removed,
+                peer_urls=tuple(self._config.initial_advertise_peer_urls),
             ),
             node,
             Dialer(self._tls, settings),
             settings,
             _peer_log,
             on_refused=node.on_refused,
-            on_round_trip=lambda peer, seconds: round_trips.labels(format_id(peer)).observe(seconds),
         )
         return GrpcPeerTransport(context, server, folder.snapshots)
 
@@ -381,30 +387,9 @@ def _is_any_port(url: str) -> bool:
     return urlsplit(url).port == 0
 
 
-def _disk_observers(metrics: Metrics) -> DiskObservers:
-    def count_written(size_bytes: int) -> None:
-        metrics.wal_write_bytes += size_bytes
-
-    return DiskObservers(
-        metrics.wal_fsync_seconds.observe, count_written, metrics.backend_commit_seconds.observe
-    )
-
-
 def _keyspace_figures(node: Node) -> KeyspaceFigures:
     keyspace = node.member.keyspace
     return KeyspaceFigures(keyspace.key_count, keyspace.revision, keyspace.compact_revision)
-
-
-async def _copy_counters(metrics: Metrics, node: Node, transport: GrpcPeerTransport) -> None:
-    """Keeps the metrics' counters at what member and transport have counted."""
-    while True:
-        metrics.leader_changes_seen = node.member.leader_changes_seen
-        metrics.proposals_failed = node.member.proposals_failed
-        for member_id, seen in transport.statistics().items():
-            counters = metrics.peers[format_id(member_id)]
-            counters.sent_bytes, counters.sent_failures = seen.sent_bytes, seen.sent_failures
-            counters.received_bytes, counters.received_failures = seen.received_bytes, seen.received_failures
-        await asyncio.sleep(_COPY_COUNTERS_SECONDS)
 
 
 def _tune_garbage_collection() -> None:

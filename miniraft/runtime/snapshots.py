@@ -84,7 +84,7 @@ class SnapshotExchange:
         if path is None:
             self._node.fail(f"the data of the snapshot at entry {metadata.index} is not here")
             return
-        self._installing = True
+        self._installing = self._node.storage_figures.is_installing_snapshot = True
         log.event("info", "installing a snapshot from the leader", index=metadata.index, term=metadata.term)
         self._start(self._install(path, metadata))
 
@@ -112,7 +112,7 @@ class SnapshotExchange:
             return
         old_store.close()
         self._committer.resume(store, metadata)
-        self._installing = False
+        self._installing = self._node.storage_figures.is_installing_snapshot = False
         log.event(
             "info", "installed the snapshot from the leader", index=metadata.index, revision=keyspace.revision
         )

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
 
+from miniraft.server.storage_figures import StorageFigures
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
@@ -49,11 +51,11 @@ class StoreCommitter:
         on_committed: Callable[[SnapshotMetadata], None],
         on_failure: Callable[[OSError], None],
         policy: CommitPolicy,
-        observe_commit_seconds: Callable[[float], None] | None = None,
+        figures: StorageFigures | None = None,
     ) -> None:
         """`applied` tells what the store's contents, uncommitted ones included, stand for.
 
-        `observe_commit_seconds` is told, in the store's thread, how long each commit took.
+        `figures` are fed in the store's thread.
         """
         self._loop = asyncio.get_running_loop()
         self._store = store
@@ -61,7 +63,7 @@ class StoreCommitter:
         self._on_committed = on_committed
         self._on_failure = on_failure
         self._policy = policy
-        self._observe_commit_seconds = observe_commit_seconds
+        self._figures = figures or StorageFigures()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._timer: asyncio.TimerHandle | None = None
         self._idle = asyncio.Event()  # no commit and no copy is running
@@ -106,7 +108,7 @@ class StoreCommitter:
         """
         async with self.alone() as in_thread:
             committed = self.committed
-            await in_thread(lambda: self._store.copy_to(path))
+            await in_thread(lambda: self._copy(path))
             return committed
 
     @asynccontextmanager
@@ -177,8 +179,12 @@ class StoreCommitter:
     def _write(self, commit: Commit) -> None:
         started = perf_counter()
         commit.write()
-        if self._observe_commit_seconds is not None:
-            self._observe_commit_seconds(perf_counter() - started)
+        self._figures.commit_seconds.observe(perf_counter() - started)
+
+    def _copy(self, path: Path) -> None:
+        started = perf_counter()
+        self._store.copy_to(path)
+        self._figures.copy_seconds.observe(perf_counter() - started)
 
     def _written(self, commit: Commit, applied: SnapshotMetadata, done: asyncio.Future[None]) -> None:
         self._idle.set()

@@ -30,6 +30,7 @@ class Ticker:
         self._on_tick = on_tick
         self._on_stall = on_stall
         self._stall_threshold_seconds = stall_threshold_ms / 1000
+        self.missed = 0  # ticks left out before the last one
         self._due = loop.time() + self._interval_seconds
         self._timer = loop.call_at(self._due, self._tick)
 
@@ -39,8 +40,8 @@ class Ticker:
 
     def _tick(self) -> None:
         late_seconds = self._loop.time() - self._due
-        missed = int(late_seconds / self._interval_seconds) if late_seconds > 0 else 0
-        self._due += (1 + missed) * self._interval_seconds
+        self.missed = int(late_seconds / self._interval_seconds) if late_seconds > 0 else 0
+        self._due += (1 + self.missed) * self._interval_seconds
         self._timer = self._loop.call_at(self._due, self._tick)
         if late_seconds > self._stall_threshold_seconds:
             self._on_stall(int(late_seconds * 1000))

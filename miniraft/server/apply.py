@@ -17,7 +17,6 @@ from miniraft.pb.rpc_pb2 import (
     AlarmRequest,
     CompactionRequest,
     DeleteRangeRequest,
-    DowngradeInfo,
     LeaseCheckpointRequest,
     LeaseGrantRequest,
     LeaseRevokeRequest,
@@ -26,7 +25,7 @@ from miniraft.pb.rpc_pb2 import (
 )
 from miniraft.server.alarms import Alarm, Alarms, space_cost
 from miniraft.server.limits import Limits
-from miniraft.server.notes import AlarmChanged, DowngradeChanged, MembersChanged, Note, VersionAgreed
+from miniraft.server.notes import AlarmChanged, MembersChanged, Note, VersionAgreed
 from miniraft.server.proposal import RequestKind, decode_proposal
 
 if TYPE_CHECKING:
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
 
     from miniraft.mvcc.interface import KeyspaceCore
     from miniraft.mvcc.lessor import Lease
+    from miniraft.mvcc.operation_counters import OperationCounters
     from miniraft.mvcc.store import Store
     from miniraft.raft.entry import Entry
     from miniraft.server.authorization import Authorization
@@ -56,6 +56,7 @@ class Applied(NamedTuple):
     request_id: int
     result: Any
     error: EtcdError | None
+    kind: int = 0  # RequestKind; 0: a change of membership
 
 
 # No request costs the quota more than so many times its own size: an empty put is some bytes.
@@ -72,6 +73,7 @@ class StateMachine:
         cluster: Cluster,
         authorization: Authorization,
         limits: Limits | None = None,
+        counters: OperationCounters | None = None,
     ) -> None:
         self.cluster = cluster
         self.alarms = Alarms(store)
@@ -86,12 +88,14 @@ class StateMachine:
         self.compaction_recorded = False  # likewise
         self.lease_changes: list[Lease] = []  # granted or revoked, since whoever reads it emptied it
         self._put_from = PutRequest.FromString
+        self._counters = counters or keyspace.counters
         self.replace(store, keyspace)
 
     def replace(self, store: Store, keyspace: KeyspaceCore) -> None:
         """A snapshot has taken the place of store and keyspace."""
         self.store = store
         self.keyspace = keyspace
+        keyspace.counters = self._counters
         self.authorization.leases = keyspace.leases
         self.alarms.reload(store)
         self._handlers: dict[int, Callable[[bytes], Any]] = {
@@ -104,7 +108,6 @@ class StateMachine:
             RequestKind.LEASE_CHECKPOINT: self._lease_checkpoint,
             RequestKind.PUBLISH_MEMBER: self._publish_member,
             RequestKind.SET_CLUSTER_VERSION: self._set_cluster_version,
-            RequestKind.SET_DOWNGRADE: self._set_downgrade,
             RequestKind.ALARM: self._alarm,
             **self.authorization.handlers,
         }
@@ -129,13 +132,13 @@ class StateMachine:
                 if kind != RequestKind.AUTHENTICATE:
                     _refuse_kind(kind)
                 token = self.authorization.assign_token(entry.index, header, request)
-                return Applied(request_id, token, None)
+                return Applied(request_id, token, None, kind)
             result = handler(request)
             if self._is_restricted:
                 self._check_space(kind, request)
-            return Applied(request_id, result, None)
+            return Applied(request_id, result, None, kind)
         except EtcdError as error:
-            return Applied(request_id, None, error)
+            return Applied(request_id, None, error, kind)
         except Exception as error:
             raise ApplyError(f"{_place(entry)} could not be applied: {error!r}") from error
 
@@ -216,13 +219,6 @@ class StateMachine:
         if version != self.cluster.version:
             self.notes.append(VersionAgreed(version))
         self.cluster.set_version(self.store, version)
-
-    def _set_downgrade(self, request: bytes) -> None:
-        message = DowngradeInfo.FromString(request)
-        target = message.targetVersion if message.enabled else ""
-        if target != self.cluster.downgrade_target:
-            self.notes.append(DowngradeChanged(target))
-        self.cluster.set_downgrade(self.store, target)
 
     def _alarm(self, request: bytes) -> Sequence[Alarm]:
         before = set(self.alarms.all())

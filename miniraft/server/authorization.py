@@ -59,7 +59,6 @@ _NOT_CHECKED_AT_APPLY = frozenset(
         RequestKind.LEASE_CHECKPOINT,
         RequestKind.AUTHENTICATE,
         RequestKind.SET_CLUSTER_VERSION,
-        RequestKind.SET_DOWNGRADE,
         RequestKind.PUBLISH_MEMBER,
     )
 )

@@ -32,6 +32,7 @@ class MemberConfig:
     catchup_entries: int = 5000  # entries kept behind a cut for followers that are slow
     max_learners: int = 1
     lease_checkpoints: bool = True  # note what is left of leases, for the next leader
+    prefers_revocations: bool = False  # take them though other requests are too many
     auto_compaction_period_ms: int = 0  # history kept by the periodic compaction; 0: off
     auto_compaction_revisions: int = 0  # revisions kept by the other mode; 0: off
     compaction_batch_revisions: int = 1000  # dropped at a time; some milliseconds

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-TTL_BUCKETS = 24  # granted times up to 1, 2, 4 ... 2**23 seconds
+from miniraft.histogram import Histogram, exponential
+
+_TTL_SECONDS = exponential(1.0, 2, 24)
 
 
 @dataclass(slots=True)
@@ -15,11 +17,9 @@ class LeaseCounters:
     revoked: int = 0
     renewed: int = 0
     expired: int = 0
-    ttl_sum_seconds: int = 0
-    ttl_counts: list[int] = field(default_factory=lambda: [0] * (TTL_BUCKETS + 1))  # the last one: longer
+    granted_ttl_seconds: Histogram = field(default_factory=lambda: Histogram(_TTL_SECONDS))
 
     def count_grant(self, ttl_seconds: int) -> None:
         """A lease was granted."""
         self.granted += 1
-        self.ttl_sum_seconds += ttl_seconds
-        self.ttl_counts[min(max(ttl_seconds - 1, 0).bit_length(), TTL_BUCKETS)] += 1
+        self.granted_ttl_seconds.observe(ttl_seconds)

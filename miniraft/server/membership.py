@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 DEFAULT_MAX_LEARNERS = 1
 _VERSION_KEY = b"clusterVersion"
-_DOWNGRADE_KEY = b"downgrade"
 _REMOVED_VALUE = b"removed"
 
 
@@ -48,7 +47,6 @@ class Cluster:
         self._members: dict[int, MemberInfo] = {}
         self._removed: set[int] = set()
         self._version = ""
-        self._downgrade_target = ""
         self.reload(store)
 
     def reload(self, store: Store) -> None:
@@ -57,7 +55,6 @@ class Cluster:
         self._members = {member.id: member for member in members}
         self._removed = {int(key, 16) for key, _ in store.scan(Bucket.MEMBERS_REMOVED)}
         self._version = (store.get(Bucket.CLUSTER, _VERSION_KEY) or b"").decode()
-        self._downgrade_target = _decode_downgrade(store.get(Bucket.CLUSTER, _DOWNGRADE_KEY))
         self._sort()
 
     def assume(self, members: Iterable[MemberInfo]) -> None:
@@ -76,11 +73,6 @@ class Cluster:
     def version(self) -> str:
         """The version all members agreed on, empty while undecided."""
         return self._version
-
-    @property
-    def downgrade_target(self) -> str:
-        """The version that the cluster is being downgraded to, empty when it is not."""
-        return self._downgrade_target
 
     def members(self) -> Sequence[MemberInfo]:
         """Returns the members in ascending id."""
@@ -159,12 +151,6 @@ class Cluster:
         store.put(Bucket.CLUSTER, _VERSION_KEY, version.encode())
         self._version = version
 
-    def set_downgrade(self, store: Store, target: str) -> None:
-        """Records the version that the cluster is being downgraded to; empty: it is not."""
-        fields = {"target-version": target, "enabled": bool(target)}
-        store.put(Bucket.CLUSTER, _DOWNGRADE_KEY, json.dumps(fields, separators=(",", ":")).encode())
-        self._downgrade_target = target
-
     # Inner --------------------------------------------------------------------------------
     def _sort(self) -> None:
         self._sorted_members = tuple(self._members[member_id] for member_id in sorted(self._members))
@@ -199,16 +185,6 @@ class Cluster:
         del self._members[member_id]
         self._removed.add(member_id)
         self._sort()
-
-
-def _decode_downgrade(value: bytes | None) -> str:
-    if not value:
-        return ""
-    try:
-        fields = json.loads(value)
-        return str(fields.get("target-version") or "") if fields.get("enabled") else ""
-    except (AttributeError, ValueError) as error:
-        raise ValueError(f"the downgrade in the store cannot be read ({error}): {value[:200]!r}") from error
 
 
 def config_of(members: Iterable[MemberInfo]) -> ConfigState:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from miniraft.mvcc.compaction_hashes import CompactionHash
     from miniraft.server.alarms import Alarm
     from miniraft.server.service import MemberInfo
 
@@ -37,16 +38,17 @@ class CompactionDue(NamedTuple):
     revision: int  # the current one
 
 
+class CompactionFinished(NamedTuple):
+    """Nothing is left of what a compaction drops."""
+
+    revision: int
+    taken: CompactionHash | None  # None: another compaction was under way when it was recorded
+
+
 class VersionAgreed(NamedTuple):
     """The version that all members understand has been set, or changed."""
 
     version: str
 
 
-class DowngradeChanged(NamedTuple):
-    """A downgrade has been enabled or cancelled; `target` is empty when it was cancelled."""
-
-    target: str
-
-
-Note = MembersChanged | AlarmChanged | CompactionDue | VersionAgreed | DowngradeChanged
+Note = MembersChanged | AlarmChanged | CompactionDue | CompactionFinished | VersionAgreed

@@ -39,7 +39,6 @@ class RequestKind(IntEnum):
     ROLE_REVOKE_PERMISSION = 1204
     SET_CLUSTER_VERSION = 1300
     PUBLISH_MEMBER = 1301
-    SET_DOWNGRADE = 1302
 
 
 class Proposal(NamedTuple):

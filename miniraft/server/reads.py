@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from miniraft.raft.interface import RaftCore
     from miniraft.raft.ready import ReadState
+    from miniraft.server.member_figures import MemberFigures
 
 
 _ASK_AGAIN_AFTER_FAILURE_MS = 50
@@ -42,17 +43,28 @@ class ReadRequests:
         "_ask_again_at_ms",
         "_asked_leader",
         "_confirmed",
+        "_figures",
         "_first_context",
         "_last_context",
         "_next_context",
         "_retry_ms",
         "_round",
+        "_slow_until_ms",
         "_timeout_ms",
         "_waiting",
     )
 
-    def __init__(self, next_context: Callable[[], int], timeout_ms: int, retry_ms: int) -> None:
+    def __init__(
+        self,
+        next_context: Callable[[], int],
+        timeout_ms: int,
+        retry_ms: int,
+        figures: MemberFigures | None = None,
+    ) -> None:
+        """`figures`: where rounds that come to nothing are counted."""
         self._next_context = next_context
+        self._figures = figures
+        self._slow_until_ms = 0
         self._timeout_ms = timeout_ms
         self._retry_ms = retry_ms
         self._waiting: list[_Read] = []
@@ -110,14 +122,22 @@ class ReadRequests:
         """Another leader is known (0: none): the round asked of the previous one is over."""
         if leader and self._asked_leader not in (0, leader):
             replies.extend(Reply(read.handle, None, LEADER_CHANGED) for read in self._round)
+            if self._figures is not None and self._round:
+                self._figures.read_rounds_failed += 1
             self._end_round()
 
     def expire(self, now_ms: int, replies: list[Reply]) -> None:
         """Ends the reads whose time is up."""
+        before = len(replies)
         self._waiting = _split_expired(self._waiting, now_ms, replies)
         self._round = _split_expired(self._round, now_ms, replies)
         if not self._round:
             self._end_round()
+        if len(replies) > before and now_ms >= self._slow_until_ms:
+            # What goes on failing for as long again is a round of its own, as in etcd.
+            self._slow_until_ms = now_ms + self._timeout_ms
+            if self._figures is not None:
+                self._figures.read_rounds_slow += 1
         if self._confirmed and self._confirmed[0][1][0].deadline_ms <= now_ms:
             kept = ((index, _split_expired(reads, now_ms, replies)) for index, reads in self._confirmed)
             self._confirmed = deque((index, reads) for index, reads in kept if reads)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from miniraft.server.administration import Administration
     from miniraft.server.authorization import Authorization
     from miniraft.server.limits import Limits
+    from miniraft.server.member_figures import ApplyFigures
 
 
 class MemberInfo(NamedTuple):
@@ -44,7 +45,6 @@ class MemberStatus(NamedTuple):
     is_learner: bool
     errors: tuple[str, ...]  # no leader, and the alarms, as Status shows them
     pending_proposals: int
-    downgrade_target: str = ""  # empty: no downgrade is under way
 
 
 class Credentials(Protocol):
@@ -79,6 +79,7 @@ class Service(Protocol):
     limits: Limits
     authorization: Authorization  # lives as long as the service
     administration: Administration
+    applies: ApplyFigures  # to be told of reads that took too long
 
     @property
     def credentials(self) -> Credentials:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from miniraft.errors import (
     CLUSTER_VERSION_UNKNOWN,
-    DOWNGRADE_IN_PROGRESS,
     DOWNGRADE_VERSION_FORMAT,
     DOWNGRADE_VERSION_INVALID,
 )
@@ -41,11 +40,11 @@ def lowest_version(versions: Iterable[str]) -> str:
     return str(min(parse_version(version) for version in versions))
 
 
-def check_downgrade(target: str, cluster_version: str, target_in_progress: str) -> str:
-    """Returns the target as `X.Y.0`: exactly one minor version below the cluster's.
+def check_downgrade(target: str, cluster_version: str) -> None:
+    """Checks that a target is exactly one minor version below the cluster's.
 
-    Raises DOWNGRADE_VERSION_FORMAT, CLUSTER_VERSION_UNKNOWN, DOWNGRADE_VERSION_INVALID,
-    DOWNGRADE_IN_PROGRESS: in etcd's order.
+    Raises DOWNGRADE_VERSION_FORMAT, CLUSTER_VERSION_UNKNOWN, DOWNGRADE_VERSION_INVALID: in
+    etcd's order.
     """
     try:
         wanted = parse_version(target)
@@ -56,6 +55,3 @@ def check_downgrade(target: str, cluster_version: str, target_in_progress: str) 
     current = parse_version(cluster_version)
     if wanted != Version(current.major, current.minor - 1):
         raise DOWNGRADE_VERSION_INVALID.fresh()
-    if target_in_progress:
-        raise DOWNGRADE_IN_PROGRESS.fresh()
-    return str(wanted)

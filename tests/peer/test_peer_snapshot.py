@@ -7,6 +7,7 @@ import resource
 
 import pytest
 
+from miniraft.histogram import Histogram
 from miniraft.pb import peer_pb2
 from miniraft.peer.codec import message_to_pb
 from miniraft.peer.settings import PeerSettings
@@ -118,7 +119,7 @@ def receive(folder, chunks, total_bytes):
         return waiting.pop(0) if waiting else None
 
     async def scenario():
-        path = await receive_snapshot_file(read, folder, 1, total_bytes)
+        path = await receive_snapshot_file(read, folder, 1, total_bytes, Histogram((1.0,)))
         return path.read_bytes()
 
     return asyncio.run(scenario())

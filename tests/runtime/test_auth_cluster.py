@@ -23,6 +23,9 @@ class Members:
     async def call(self, member, name, request, token=None):
         return await asyncio.to_thread(self._client(member).call, name, request, token)
 
+    async def first_of_stream(self, member, name, request, token=None):
+        return await asyncio.to_thread(self._client(member).first_of_stream, name, request, token)
+
     async def login(self, member, name, password="p"):
         return await asyncio.to_thread(self._client(member).login, name, password)
 
@@ -157,6 +160,34 @@ def test_a_member_that_gets_a_snapshot_gets_the_users_and_drops_its_tokens(tmp_p
 
     small = {"snapshot_count": 50, "snapshot_catchup_entries": 5, "backend_batch_interval_seconds": 0.01}
     run(tmp_path, scenario, **small)
+
+
+def test_rights_to_leases_are_the_same_at_every_member(tmp_path):
+    """Followers ask the leader for the time of a lease; who asked them is for them to check."""
+
+    async def scenario(cluster, members):
+        for lease, key in ((7, b"a"), (8, b"x")):
+            await members.call("m1", "LeaseGrant", rpc.LeaseGrantRequest(ID=lease, TTL=600))
+            await members.call("m1", "Put", rpc.PutRequest(key=key, lease=lease))
+        await set_up(members)
+        await agree(cluster)
+        ann = await members.login("m1", "ann")
+        for member in cluster.servers:
+            for lease, allowed in ((7, True), (8, False)):
+                renewed = await members.first_of_stream(
+                    member, "LeaseKeepAlive", rpc.LeaseKeepAliveRequest(ID=lease), ann
+                )
+                look = rpc.LeaseTimeToLiveRequest(ID=lease, keys=True)
+                seen = await members.call(member, "LeaseTimeToLive", look, ann)
+                if allowed:
+                    assert (renewed.TTL, list(seen.keys)) == (600, [b"a"])
+                else:
+                    assert renewed == seen == DENIED
+                    revoke = rpc.LeaseRevokeRequest(ID=lease)
+                    assert await members.call(member, "LeaseRevoke", revoke, ann) == DENIED
+            assert await members.call(member, "LeaseLeases", rpc.LeaseLeasesRequest(), ann) == DENIED
+
+    run(tmp_path, scenario)
 
 
 def test_leases_end_although_nobody_is_logged_in(tmp_path):

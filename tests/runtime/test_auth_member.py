@@ -154,9 +154,14 @@ def test_streams_are_held_to_the_same(by_grpc, member, name):
     assert by_grpc.first_of_stream(name, request_for(name), member.ann) == DENIED
 
 
+def test_anybody_is_told_whether_authentication_is_on(client, member):
+    for token in (None, member.ann, member.root):
+        assert client.call("AuthStatus", rpc.AuthStatusRequest(), token).enabled
+    assert client.call("AuthStatus", rpc.AuthStatusRequest(), "letters.1") == BAD_TOKEN
+
+
 def test_what_users_may_do(client, member):
     ann = member.ann
-    assert client.call("AuthStatus", rpc.AuthStatusRequest()).enabled
     assert client.call("Put", rpc.PutRequest(key=b"aa", value=b"1"), ann).HasField("header")
     assert client.call("Range", rpc.RangeRequest(key=b"a", range_end=b"b"), ann).count == 2
     assert client.call("Range", rpc.RangeRequest(key=b"aa", serializable=True), ann).kvs[0].value == b"1"

@@ -2,6 +2,7 @@
 
 import pytest
 
+from miniraft.mvcc.compaction_hashes import CompactionHash
 from miniraft.raft.state import ConfigChangeKind
 from miniraft.runtime.cluster_narration import tell
 from miniraft.runtime.quota_watch import QuotaWatch
@@ -9,7 +10,7 @@ from miniraft.server.alarms import CORRUPT, NOSPACE, Alarm
 from miniraft.server.notes import (
     AlarmChanged,
     CompactionDue,
-    DowngradeChanged,
+    CompactionFinished,
     MembersChanged,
     VersionAgreed,
 )
@@ -88,8 +89,10 @@ def test_an_alarm_says_how_to_get_rid_of_it():
 def test_what_the_cluster_does_by_itself_is_told():
     assert said(CompactionDue(30, 40)) == ("info", "compacting to revision 30 (--auto-compaction-retention)")
     assert said(VersionAgreed("3.7.0")) == ("info", "set the cluster version")
-    assert said(DowngradeChanged("3.6.0"))[0] == "warn"
-    assert said(DowngradeChanged(""))[0] == "info"
+    taken = CompactionHash(0xFEED, 30, 20)
+    assert said(CompactionFinished(30, taken)) == ("info", "finished scheduled compaction")
+    assert tell(CompactionFinished(30, taken), str, 40).fields == {"compact_revision": 30, "hash": 0xFEED}
+    assert tell(CompactionFinished(30, None), str, 40).fields == {"compact_revision": 30}
 
 
 def test_the_quota_warns_once_for_each_step_and_again_after_room_was_made():

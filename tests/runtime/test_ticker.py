@@ -44,20 +44,23 @@ def ticking():
 
 
 def test_ticks_do_not_drift_though_each_is_a_little_late():
-    loop, _, ticks, stalls = ticking()
+    loop, ticker, ticks, stalls = ticking()
     for number in range(1, 101):
         loop.run_until(100.0 + 0.1 * number + 0.004)
     assert len(ticks) == 100
     assert stalls == []
+    assert ticker.missed == 0
 
 
 def test_a_stall_gives_one_tick_and_one_word():
-    loop, _, ticks, stalls = ticking()
+    loop, ticker, ticks, stalls = ticking()
     loop.run_until(103.05)
     assert len(ticks) == 1
     assert stalls == [2950]
+    assert ticker.missed == 29
     loop.run_until(103.1)
     assert len(ticks) == 2  # back in step
+    assert ticker.missed == 0
 
 
 def test_a_short_delay_is_not_worth_a_word():

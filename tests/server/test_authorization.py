@@ -195,7 +195,6 @@ def test_no_kind_of_request_is_forgotten(authorization, kind):
         RequestKind.LEASE_CHECKPOINT,
         RequestKind.AUTHENTICATE,  # has a check of its own
         RequestKind.SET_CLUSTER_VERSION,
-        RequestKind.SET_DOWNGRADE,
         RequestKind.PUBLISH_MEMBER,
     }
     requests = {

@@ -14,7 +14,6 @@ from miniraft.pb.rpc_pb2 import (
     AlarmRequest,
     CompactionRequest,
     DeleteRangeRequest,
-    DowngradeInfo,
     LeaseGrantRequest,
     LeaseRevokeRequest,
     PutRequest,
@@ -23,6 +22,7 @@ from miniraft.pb.rpc_pb2 import (
 from miniraft.runtime.credentials import CredentialSettings, RuntimeCredentials
 from miniraft.server.authorization import Authorization
 from miniraft.server.limits import Limits
+from miniraft.server.member_figures import MemberFigures
 from miniraft.server.proposal import RequestKind
 from miniraft.server.service import MemberInfo, MemberStatus
 from tests.support.dict_store import DictStore
@@ -98,6 +98,7 @@ class MemoryService:
         )
         self.watches = WatchHub(self.keyspace)
         self.administration = MemoryAdministration(self)
+        self.applies = MemberFigures().applies
         self.watches.on_replay_due = self._plan_replay
         self.leaderless_callbacks = []
         self.term = 3
@@ -105,7 +106,6 @@ class MemoryService:
         self.is_learner = False
         self.cluster_version = "3.7.0"
         self.raised_alarms = []
-        self.downgrade_target = ""
         self.has_space = True
         self.delay_seconds = 0.0
         self.hold_writes = False  # writes then wait in `held` for ever
@@ -127,7 +127,6 @@ class MemoryService:
             RequestKind.LEASE_GRANT: self._grant,
             RequestKind.LEASE_REVOKE: self._revoke,
             RequestKind.ALARM: self._alarm,
-            RequestKind.SET_DOWNGRADE: self._set_downgrade,
             RequestKind.COMPACT: lambda raw: self.keyspace.compact(CompactionRequest.FromString(raw)),
             **self.authorization.handlers,
         }
@@ -239,7 +238,6 @@ class MemoryService:
             is_learner=self.is_learner,
             errors=(),
             pending_proposals=len(self.held),
-            downgrade_target=self.downgrade_target,
         )
 
     def members(self):
@@ -255,9 +253,6 @@ class MemoryService:
         else:
             return []
         return [alarm]
-
-    def _set_downgrade(self, raw):
-        self.downgrade_target = DowngradeInfo.FromString(raw).targetVersion
 
     def alarms(self):
         return self.raised_alarms

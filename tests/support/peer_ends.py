@@ -39,7 +39,6 @@ class End:
         self.messages, self.batches, self.unreachable, self.snapshots, self.sent = [], [], [], [], []
         self.disconnected = []
         self.refusals, self.log_lines = [], []
-        self.round_trips = []
 
     async def start(self, url="http://127.0.0.1:0"):
         describe = peer_pb2.DescribeReply(member_name=self.local.name)
@@ -52,7 +51,6 @@ class End:
             self.settings,
             self.log,
             on_refused=lambda member_id, refusal: self.refusals.append((member_id, refusal)),
-            on_round_trip=lambda member_id, seconds: self.round_trips.append(seconds),
         )
         self.transport = GrpcPeerTransport(self.context, self.server, self.folder)
         return self

@@ -10,6 +10,7 @@ from miniraft.raft.entry import Entry
 from miniraft.raft.state import HardState, SnapshotMetadata
 from miniraft.runtime.log_writer import LogWriter, merge
 from miniraft.server.effects import Persist
+from miniraft.server.storage_figures import StorageFigures
 from miniraft.wal.wal import create_log, open_log
 from tests.support.lossy_disk import LossyDisk
 from tests.wal.log_building import BOOTSTRAP, CONFIG, METADATA, entries
@@ -209,18 +210,23 @@ def test_a_loop_that_is_gone_does_not_hold_up_the_log():
 
 def test_figures_for_metrics():
     async def scenario():
-        seconds, sizes = [], []
-        run = Run(observe_sync_s=seconds.append, observe_write_bytes=sizes.append)
+        seconds, figures = [], StorageFigures()
+        run = Run(observe_sync_s=seconds.append, figures=figures)
         run.log.gate.release(1000)
         run.writer.submit(persist(1, entries(1, 1, data=b"x" * 1000)))
         await run.until(lambda: run.durable == [1])
         run.writer.submit(persist(2, hard_state=HardState(1, 0, 1), must_sync=False))
         await run.until(lambda: run.durable == [1, 2])
+        run.writer.submit_snapshot(SnapshotMetadata(1, 1, CONFIG), run.report(run.done))
+        await run.until(lambda: run.done)
         await run.stop()
-        assert len(seconds) == 1
+        assert len(seconds) == figures.log_sync_seconds.count == 2
         assert 0 <= seconds[0] < 10
-        assert len(sizes) == 2
-        assert sum(sizes) == run.log.bytes_written()
+        assert sum(seconds) == figures.log_sync_seconds.sum
+        assert figures.log_write_seconds.count == 3
+        assert figures.log_written_bytes == run.log.bytes_written() > 1000
+        assert figures.snapshot_sync_seconds.count == figures.snapshot_save_seconds.count == 1
+        assert figures.snapshot_sync_seconds.sum <= figures.snapshot_save_seconds.sum
 
     asyncio.run(scenario())
 
