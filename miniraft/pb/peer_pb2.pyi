@@ -7,18 +7,20 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Hello(_message.Message):
-    __slots__ = ("cluster_id", "member_id", "receiver_id", "server_version", "member_name")
+    __slots__ = ("cluster_id", "member_id", "receiver_id", "server_version", "member_name", "peer_urls")
     CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
     MEMBER_ID_FIELD_NUMBER: _ClassVar[int]
     RECEIVER_ID_FIELD_NUMBER: _ClassVar[int]
     SERVER_VERSION_FIELD_NUMBER: _ClassVar[int]
     MEMBER_NAME_FIELD_NUMBER: _ClassVar[int]
+    PEER_URLS_FIELD_NUMBER: _ClassVar[int]
     cluster_id: int
     member_id: int
     receiver_id: int
     server_version: str
     member_name: str
-    def __init__(self, cluster_id: _Optional[int] = ..., member_id: _Optional[int] = ..., receiver_id: _Optional[int] = ..., server_version: _Optional[str] = ..., member_name: _Optional[str] = ...) -> None: ...
+    peer_urls: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, cluster_id: _Optional[int] = ..., member_id: _Optional[int] = ..., receiver_id: _Optional[int] = ..., server_version: _Optional[str] = ..., member_name: _Optional[str] = ..., peer_urls: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Message(_message.Message):
     __slots__ = ("kind", "sender", "receiver", "term", "log_term", "index", "commit", "reject", "reject_hint", "reject_hint_term", "reject_reason", "context", "entries", "snapshot")

@@ -54,6 +54,7 @@ class LocalMember:
     name: str
     peers: dict[int, PeerAddress] = field(default_factory=dict)
     is_removed: Callable[[int], bool] = _nobody  # whether an id once was a member's
+    peer_urls: tuple[str, ...] = ()  # where it can be reached itself
 
     def hello(self, receiver_id: int) -> peer_pb2.Hello:
         """Returns what opens a stream to `receiver_id`."""
@@ -63,11 +64,16 @@ class LocalMember:
             receiver_id=receiver_id,
             server_version=SERVER_VERSION,
             member_name=self.name,
+            peer_urls=self.peer_urls,
         )
 
 
 def check_caller(local: LocalMember, hello: peer_pb2.Hello) -> Refusal | None:
-    """Returns why the caller's stream is to be refused, or None."""
+    """Returns why the caller's stream is to be refused, or None.
+
+    A member that this one does not know yet is let in if it says where it can be answered: it
+    may have been added while this one was away, and be the very leader that can tell of it.
+    """
     caller = describe_member(hello.member_id, hello.member_name)
     us = describe_member(local.member_id, local.name)
     if hello.cluster_id != local.cluster_id:
@@ -98,7 +104,7 @@ def check_caller(local: LocalMember, hello: peer_pb2.Hello) -> Refusal | None:
             f"it, remove its data directory, add it anew with 'etcdctl member add' and start it with "
             f"--initial-cluster-state=existing",
         )
-    if hello.member_id not in local.peers:
+    if hello.member_id not in local.peers and not hello.peer_urls:
         return Refusal(
             RefusalKind.UNKNOWN_MEMBER,
             f"{caller} is no member of cluster {local.cluster_id:x} as {us} knows it; if it was just "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 from miniraft.peer.connection import PeerConnection
@@ -10,6 +11,7 @@ from miniraft.peer.describe import PeerUnreachableError
 from miniraft.peer.diagnosis import explain_failure, explain_loss
 from miniraft.peer.handshake import describe_member
 from miniraft.peer.http2.status import RpcError
+from miniraft.peer.interface import PeerAddress
 from miniraft.peer.lease_questions import LeaseQuestions
 from miniraft.peer.questions import ask_peer
 from miniraft.peer.server import Attachment
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
 
     from miniraft.pb import peer_pb2
     from miniraft.peer.http2.client import ClientConnection
-    from miniraft.peer.interface import PeerAddress
     from miniraft.peer.link import LinkContext
     from miniraft.peer.questions import QuestionHandler
     from miniraft.peer.server import PeerServer
@@ -29,13 +30,22 @@ if TYPE_CHECKING:
     from miniraft.raft.message import Message
 
 
+_MOST_GUESTS = 16  # callers that are not known as members; the oldest gives way
+_MOST_TOLD_URLS = 8
+
+
 class GrpcPeerTransport:
-    """Implements PeerTransport. Created on the event loop, when this member knows who it is."""
+    """Implements PeerTransport. Created on the event loop, when this member knows who it is.
+
+    Who calls says where it can be reached. That is how a member that lags behind can answer one
+    that was added, or has moved, since: else it could never catch up while that one leads.
+    """
 
     def __init__(self, context: LinkContext, server: PeerServer, snapshot_folder: Path) -> None:
         self._context = context
         self._server = server
         self._connections: dict[int, PeerConnection] = {}
+        self._told_urls: dict[int, tuple[str, ...]] = {}  # by callers, guests (who are no peers) among them
         self._snapshots: dict[int, asyncio.Task[None]] = {}
         self._lease_questions: dict[int, LeaseQuestions] = {}
         self._closing: set[asyncio.Task[None]] = set()  # connections to peers that are gone
@@ -63,8 +73,10 @@ class GrpcPeerTransport:
     def set_peers(self, peers: Sequence[PeerAddress]) -> None:
         """Opens, keeps and closes connections; a peer whose URLs changed is connected anew."""
         local = self._context.local
-        wanted = {peer.member_id: peer for peer in peers if peer.member_id != local.member_id}
-        local.peers = wanted
+        local.peers = {peer.member_id: peer for peer in peers if peer.member_id != local.member_id}
+        for member_id in [caller for caller in self._told_urls if local.is_removed(caller)]:
+            del self._told_urls[member_id]
+        wanted = {member_id: self._address_of(member_id) for member_id in {**local.peers, **self._told_urls}}
         for member_id, connection in list(self._connections.items()):
             peer = wanted.get(member_id)
             if peer is None or peer.urls != connection.address.urls:
@@ -94,8 +106,8 @@ class GrpcPeerTransport:
 
     async def ask(self, member_id: int, method: str, question: bytes, timeout_ms: int) -> bytes:
         """Returns a member's answer to a question. Raises PeerUnreachableError."""
-        peer = self._context.local.peers.get(member_id)
-        if peer is None:
+        peer = self._address_of(member_id)
+        if member_id not in self._context.local.peers:
             raise PeerUnreachableError(f"{describe_member(member_id, '')} is no member")
         return await ask_peer(self._context, member_id, peer.urls, method, question, timeout_ms)
 
@@ -132,10 +144,34 @@ class GrpcPeerTransport:
         await asyncio.gather(*closing, *self._closing, *transfers, return_exceptions=True)
 
     # Internal ------------------------------------------------------------------------------
-    def _peer_called(self, member_id: int) -> None:
+    def _peer_called(self, hello: peer_pb2.Hello) -> None:
+        member_id, peers = hello.member_id, self._context.local.peers
+        own_urls = self._context.local.peer_urls
+        self._told_urls[member_id] = tuple(
+            url for url in hello.peer_urls[:_MOST_TOLD_URLS] if url not in own_urls
+        )
+        guests = [caller for caller in self._told_urls if caller not in peers]
+        if len(guests) > _MOST_GUESTS:
+            self._forget_guest(guests[0])
+        address = self._address_of(member_id, hello.member_name)
         connection = self._connections.get(member_id)
         if connection is not None:
+            connection.address = address
             connection.peer_called()
+        elif address.urls:
+            self._connections[member_id] = PeerConnection(address, self._context)
+
+    def _forget_guest(self, member_id: int) -> None:
+        del self._told_urls[member_id]
+        connection = self._connections.pop(member_id, None)
+        if connection is not None:
+            self._close_later(connection)
+
+    def _address_of(self, member_id: int, name: str = "") -> PeerAddress:
+        """Returns where a member is to be found: as the member list has it, then as it says itself."""
+        listed = self._context.local.peers.get(member_id, PeerAddress(member_id, name, ()))
+        told = self._told_urls.get(member_id, ())
+        return listed._replace(urls=tuple(dict.fromkeys(listed.urls + told)))
 
     def _close_later(self, connection: PeerConnection | LeaseQuestions) -> None:
         task = asyncio.get_running_loop().create_task(connection.close())
@@ -150,21 +186,25 @@ class GrpcPeerTransport:
         context, receiver_id = self._context, message.receiver
         statistics = context.statistics_of(receiver_id)
         succeeded = False
+        began = time.monotonic()
+        statistics.snapshots_sending += 1
         try:
             succeeded = await self._try_transfer(message, path)
         finally:
+            statistics.snapshots_sending -= 1
             # In a thread: removing a large file takes its time.
             asyncio.get_running_loop().run_in_executor(None, lambda: path.unlink(missing_ok=True))
             if succeeded:
                 statistics.snapshots_sent += 1
+                statistics.snapshot_send_seconds.observe(time.monotonic() - began)
             else:
                 statistics.snapshots_send_failed += 1
             context.events.on_snapshot_sent(receiver_id, succeeded)
 
     async def _try_transfer(self, message: Message, path: Path) -> bool:
         context = self._context
-        peer = context.local.peers.get(message.receiver)
-        if peer is None or not peer.urls:
+        peer = self._address_of(message.receiver)
+        if not peer.urls:
             return False
         name = describe_member(peer.member_id, peer.name)
         hello = context.local.hello(peer.member_id)

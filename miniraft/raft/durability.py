@@ -20,17 +20,19 @@ class _Write:
     last_index: int  # the log's end once this is durable; cut back by truncation
     term: int
     vote: int
+    commit: int
 
 
 class Durability:
     """Invariants: `index <= written <= ` the log's last index; neither counts a removed entry."""
 
-    __slots__ = ("_writes", "index", "sequence", "term", "vote", "written", "written_commit")
+    __slots__ = ("_writes", "commit", "index", "sequence", "term", "vote", "written", "written_commit")
 
     def __init__(self, index: int, term: int, vote: int, commit: int) -> None:
         self.index = index  # everything up to here is on disk
         self.written = index  # everything up to here was handed out for writing
-        self.written_commit = commit
+        self.commit = commit  # the commit index as it is on disk
+        self.written_commit = commit  # the same as of the newest write
         self.term = term  # term and vote as they are on disk
         self.vote = vote
         self.sequence = 0  # of the newest write
@@ -43,11 +45,12 @@ class Durability:
             return newest.term, newest.vote
         return self.term, self.vote
 
-    def write(self, last_index: int, term: int, vote: int) -> int:
+    def write(self, last_index: int, term: int, vote: int, commit: int) -> int:
         """Notes a write that ends at `last_index`; returns its sequence number."""
         self.sequence += 1
         self.written = last_index
-        self._writes.append(_Write(self.sequence, last_index, term, vote))
+        self.written_commit = commit
+        self._writes.append(_Write(self.sequence, last_index, term, vote, commit))
         return self.sequence
 
     def persisted(self, sequence: int) -> None:
@@ -58,6 +61,7 @@ class Durability:
             write = self._writes.popleft()
             self.index = max(self.index, write.last_index)
             self.term, self.vote = write.term, write.vote
+            self.commit = max(self.commit, write.commit)
 
     def truncate(self, last_index: int) -> None:
         """Notes that the log was cut behind `last_index`."""
@@ -69,4 +73,4 @@ class Durability:
     def reset(self, index: int) -> None:
         """Notes that a durable snapshot at `index` has replaced the log."""
         self.truncate(0)
-        self.index = self.written = self.written_commit = index
+        self.index = self.written = self.commit = self.written_commit = index

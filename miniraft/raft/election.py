@@ -46,7 +46,7 @@ def may_stand(node: Node) -> bool:
     return (
         node.member_id in node.membership.voters
         and node.installing is None
-        and not node.log.has_config_change(node.log.applied, node.log.committed)
+        and not node.log.first_config_change(node.log.applied, node.log.committed)
     )
 
 
@@ -126,8 +126,19 @@ def handle_vote_response(node: Node, message: Message) -> None:
     """An answer to this candidate's (or pre-candidate's) request."""
     pre_vote = node.role == Role.PRE_CANDIDATE
     expected = MessageKind.PRE_VOTE_RESPONSE if pre_vote else MessageKind.VOTE_RESPONSE
+    _learn_commit(node, message)
     if message.kind == expected and message.context == node.campaign_term:
         _count_vote(node, message.sender, not message.reject, message.reject_reason)
+
+
+def _learn_commit(node: Node, message: Message) -> None:
+    """Whoever refuses tells what it knows to be committed: of that, what is in this log is committed too
+    (log matching). Else a leader that removed itself could keep the only one left from ever leading,
+    if its log was longer and the news of the commit was lost.
+    """
+    log = node.log
+    if message.commit > log.committed and log.term(message.commit) == message.log_term:
+        log.commit_to(message.commit)
 
 
 def _count_vote(node: Node, voter: int, granted: bool, reason: int) -> None:
@@ -190,6 +201,8 @@ def handle_vote_request(node: Node, message: Message) -> None:
             node.member_id,
             message.sender,
             term=node.term,
+            commit=0 if granted else node.log.committed,
+            log_term=0 if granted else node.log.term(node.log.committed) or 0,
             reject=not granted,
             reject_reason=reason,
             context=message.term,

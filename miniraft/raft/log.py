@@ -46,6 +46,7 @@ class RaftLog:
         "delivered",
         "last_index",
         "last_term",
+        "newest_config_change",
     )
 
     def __init__(self, compacted_index: int, compacted_term: int) -> None:
@@ -56,6 +57,7 @@ class RaftLog:
         self.committed = compacted_index  # commitIndex
         self.delivered = compacted_index  # handed out for applying
         self.applied = compacted_index  # lastApplied: reported back as applied
+        self.newest_config_change = 0  # behind it there is no membership change
         self._entries: list[Entry] = []
         self._ends = [0]  # _ends[n]: where the first n entries end, in bytes from a fixed origin
         self._slice: list[Entry] = []
@@ -124,11 +126,14 @@ class RaftLog:
         """Returns whether a log that ends there is at least as up to date as this one (5.4.1)."""
         return (term, index) >= (self.last_term, self.last_index)
 
-    def has_config_change(self, after: int, last: int) -> bool:
-        """Returns whether the entries behind `after` up to `last` hold a membership change."""
-        if last <= after:
-            return False
-        return any(map(ENTRY_KIND, self.slice(after + 1, last)))
+    def first_config_change(self, after: int, last: int) -> int:
+        """Returns the first membership change behind `after` up to `last`, 0 if there is none."""
+        if min(last, self.newest_config_change) <= after:
+            return 0
+        changes = (
+            entry.index for entry in self.slice(after + 1, last) if entry.kind == EntryKind.CONFIG_CHANGE
+        )
+        return next(changes, 0)
 
     def config_changes(self, after: int) -> list[int]:
         """Returns the indexes of all membership changes behind `after`."""
@@ -159,6 +164,8 @@ class RaftLog:
                 f"entry {entries[0].index} of term {entries[0].term} appended behind "
                 f"{self.last_index} of term {self.last_term}"
             )
+        if any(map(ENTRY_KIND, entries)):
+            self.newest_config_change = entries[-1].index
         self._entries.extend(entries)
         sizes = map(add, repeat(ENTRY_OVERHEAD_BYTES), map(len, map(ENTRY_DATA, entries)))
         self._ends.extend(islice(accumulate(sizes, initial=self._ends[-1]), 1, None))
@@ -175,6 +182,7 @@ class RaftLog:
         del self._entries[keep:]
         del self._ends[keep + 1 :]
         self.last_index, self.last_term = last, term
+        self.newest_config_change = min(self.newest_config_change, last)
         self._slice_bounds = (0, 0)
 
     def commit_to(self, index: int) -> bool:

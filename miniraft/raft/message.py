@@ -49,7 +49,8 @@ class Message:
     """One message. A field that the kind does not use stays at its default.
 
     `index`/`log_term` are prevLogIndex/prevLogTerm in an APPEND, the last entry in a vote
-    request, and the last matching index in an APPEND_RESPONSE.
+    request, and the last matching index in an APPEND_RESPONSE. In a vote's refusal
+    `commit`/`log_term` is the last entry that the voter knows to be committed.
     `reject_hint`/`reject_hint_term` is where the follower thinks its log may match, for
     backing off by whole terms (section 5.3).
     """

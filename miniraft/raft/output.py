@@ -58,11 +58,13 @@ def take_ready(node: Node) -> Ready:
 def _must_write(node: Node) -> bool:
     """Returns whether there is anything to write.
 
-    That the commit index moved is no reason: it is written along with whatever comes next.
+    That the commit index moved is no reason: it is written along with whatever comes next. But
+    a membership change waits for it (`_deliverable`).
     """
     return (
         node.durability.written_hard_state() != (node.term, node.vote)
         or _has_entries_to_write(node)
+        or _waiting_change(node) > node.durability.written_commit
         or (node.installing is not None and not node.installing_handed_out)
     )
 
@@ -76,17 +78,16 @@ def _write(node: Node, ready: Ready) -> None:
     log, durability = node.log, node.durability
     # Only durable entries count as committed on disk. So a log that ends before the commit
     # index it recorded has certainly lost acknowledged entries.
-    commit = min(log.committed, durability.index)
+    commit = _committed_on_disk(node)
     if durability.written_hard_state() != (node.term, node.vote) or commit > durability.written_commit:
         ready.hard_state = HardState(node.term, node.vote, commit)
-        durability.written_commit = commit
     last_written = durability.written
     if _has_entries_to_write(node):
         ready.entries = log.slice(last_written + 1, log.last_index)
         last_written = log.last_index
     ready.snapshot = _take_snapshot(node)
     ready.must_sync = True
-    ready.sequence = durability.write(last_written, node.term, node.vote)
+    ready.sequence = durability.write(last_written, node.term, node.vote, commit)
 
 
 def _take_snapshot(node: Node) -> SnapshotMetadata | None:
@@ -133,7 +134,24 @@ def _deliverable(node: Node) -> int:
     """Returns the last index that may be applied: committed, and on this member's disk."""
     if node.installing is not None:
         return node.log.delivered
+    change = _waiting_change(node)
+    return change - 1 if change else _committed_on_disk(node)
+
+
+def _committed_on_disk(node: Node) -> int:
     return min(node.log.committed, node.durability.index)
+
+
+def _waiting_change(node: Node) -> int:
+    """Returns the membership change that may be applied as soon as its commitment is durable, or 0.
+
+    Once it is applied, those who have left may be gone for good. A member that fell back behind
+    it in a crash would count on them for ever: of two, the one that is left could never lead.
+    """
+    log, durability = node.log, node.durability
+    if log.newest_config_change <= durability.commit:
+        return 0
+    return log.first_config_change(max(log.delivered, durability.commit), _committed_on_disk(node))
 
 
 def _take_committed(node: Node) -> Sequence[Entry]:

@@ -81,9 +81,14 @@ class MembershipChanges:
 
     async def promote(self, member_id: int) -> Sequence[MemberInfo]:
         """See Administration.promote_member."""
-        await self._wait_for_verdict(member_id)
-        self._judge("promote", lambda: check_promotion(self._node.members()))
-        return await self._propose(ConfigChange(kind=ConfigChange.PROMOTE, member_id=member_id))
+        try:
+            await self._wait_for_verdict(member_id)
+            self._judge("promote", lambda: check_promotion(self._node.members(), member_id, self._links()))
+            return await self._propose(ConfigChange(kind=ConfigChange.PROMOTE, member_id=member_id))
+        except EtcdError as error:
+            if self._node.leader == self._node.member_id:
+                self._node.member.figures.count_failed_promotion(error.message)
+            raise
 
     async def _propose(self, change: ConfigChange) -> Sequence[MemberInfo]:
         members: Sequence[MemberInfo] = await self._node.propose_config_change(change.SerializeToString())
@@ -163,6 +168,8 @@ class MembershipChanges:
         try:
             self._check_learner(question.member_id)
         except EtcdError as error:
+            if error.message != NOT_LEADER.message:
+                self._node.member.figures.count_failed_promotion(error.message)
             return peer_pb2.LearnerAnswer(error_code=error.code, error=error.message).SerializeToString()
         return b""
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from miniraft.errors import SERVER_STOPPED
 from miniraft.pb import peer_pb2
+from miniraft.pb.log_pb2 import ConfigChange
 from miniraft.peer.settings import ASK_LEASES_METHOD
 from miniraft.raft.message import MessageKind
 from miniraft.runtime import cluster_narration, log
@@ -36,6 +37,8 @@ from miniraft.runtime.snapshots import SnapshotExchange
 from miniraft.runtime.store_committer import CommitPolicy, StoreCommitter
 from miniraft.runtime.ticker import Ticker
 from miniraft.runtime.watch_replay import WatchReplayer
+from miniraft.server.notes import CompactionFinished, MembersChanged
+from miniraft.server.storage_figures import StorageFigures
 from miniraft.server.versions import lowest_version
 from miniraft.version import SERVER_VERSION
 
@@ -55,6 +58,7 @@ if TYPE_CHECKING:
     from miniraft.server.effects import Effects, Persist, Reply
     from miniraft.server.limits import Limits
     from miniraft.server.member import Member
+    from miniraft.server.notes import Note
     from miniraft.server.service import MemberInfo, MemberStatus
     from miniraft.wal.interface import WriteAheadLog
 
@@ -78,15 +82,6 @@ class NodeSettings:
     compaction_pause_seconds: float = 0.01
 
 
-@dataclass(frozen=True, slots=True)
-class DiskObservers:
-    """Where the figures of the disk go, for metrics. Called in the thread that writes."""
-
-    sync_seconds: Callable[[float], None] | None = None
-    written_bytes: Callable[[int], None] | None = None
-    commit_seconds: Callable[[float], None] | None = None
-
-
 class Node:
     """Implements Service for clients and PeerEvents for the transport, over one member.
 
@@ -104,7 +99,7 @@ class Node:
         folder: DataFolder,
         limits: Limits,
         settings: NodeSettings,
-        observers: DiskObservers | None = None,
+        figures: StorageFigures | None = None,
     ) -> None:
         """Takes over the member, the log and the store under the member."""
         self._loop = asyncio.get_running_loop()
@@ -113,12 +108,14 @@ class Node:
         self.member_id = member.member_id
         self.limits = limits
         self.authorization = member.authorization
+        self.applies = member.figures.applies
+        self.applies.on_slow = self._warn_of_slow_apply
         self.credentials = RuntimeCredentials(
             settings.credentials, member.authorization, lambda: member.applied_snapshot.index
         )
         self.stopped: asyncio.Future[str] = self._loop.create_future()
         self._settings = settings
-        self._observers = observers or DiskObservers()
+        self.storage_figures = figures or StorageFigures()
         self._failed = False
         self._flush_scheduled = False
         self._durable_sequence = 0
@@ -133,8 +130,8 @@ class Node:
             self._on_durable,
             self._on_log_failure,
             keep_segments=settings.keep_segments,
-            observe_sync_s=self._observe_sync,
-            observe_write_bytes=self._observers.written_bytes,
+            figures=self.storage_figures,
+            observe_sync_s=self._warn_of_slow_sync,
         )
         self._committer = StoreCommitter(
             member.store,
@@ -142,7 +139,7 @@ class Node:
             self._on_store_committed,
             self._on_store_failure,
             settings.commit,
-            self._observers.commit_seconds,
+            self.storage_figures,
         )
         self._snapshots = SnapshotExchange(self, folder, self._committer, settings.unsafe_no_fsync)
         self._replayer = WatchReplayer(self._loop, member.watches)
@@ -170,6 +167,7 @@ class Node:
         self._compaction_timer: asyncio.TimerHandle | None = None
         self._ticks = 0
         self._last_slow_sync_log = 0.0
+        self._last_slow_apply_log = 0.0
         self._ticker: Ticker | None = None
 
     # Life cycle ----------------------------------------------------------------------------
@@ -436,7 +434,7 @@ class Node:
 
     def on_refused(self, member_id: int, refusal: Refusal) -> None:
         """A peer does not want this member's stream."""
-        if self._peers.says_removed(refusal):
+        if self._peers.says_removed(refusal) and not self._member.is_leaving:
             self.fail(f"member {self.name_of(member_id)} says: {refusal.text}")
 
     # For the snapshot exchange -------------------------------------------------------------
@@ -533,14 +531,23 @@ class Node:
             level, message, fields = self._narrator.tell(observation, now_ms)
             log.event(level, message, logger="raft", member=self.name_of(self.member_id), **fields)
         for note in effects.notes:
+            self._count(note)
             level, message, fields = cluster_narration.tell(note, self.name_of, self.revision)
             log.event(level, message, logger="cluster", **fields)
+
+    def _count(self, note: Note) -> None:
+        if isinstance(note, CompactionFinished):
+            self.storage_figures.compacted_at_unix_seconds = int(time.time())
+        elif isinstance(note, MembersChanged) and note.kind == ConfigChange.PROMOTE:
+            self._member.figures.learner_promotions += self.leader == self.member_id
 
     def _bring_peers_in_line(self) -> None:
         self._peers.set_members(self._member.cluster)
 
     # Clock and disk ------------------------------------------------------------------------
     def _on_tick(self) -> None:
+        if self._ticker is not None and self._ticker.missed and self.leader == self.member_id:
+            self._member.figures.heartbeats_late += len(self.members()) - 1
         self._member.tick(_now_ms())
         self._ticks += 1
         if self._ticks % _TICKS_BETWEEN_VERSIONS == 0 and self.leader == self.member_id:
@@ -614,10 +621,8 @@ class Node:
     def _on_store_failure(self, error: OSError) -> None:
         self.fail(f"the keyspace cannot be written: {error}; look at the disk, then start the member again")
 
-    def _observe_sync(self, seconds: float) -> None:
+    def _warn_of_slow_sync(self, seconds: float) -> None:
         """Called in the log's thread."""
-        if self._observers.sync_seconds is not None:
-            self._observers.sync_seconds(seconds)
         if seconds < self._settings.slow_sync_warning_seconds:
             return
         now = time.monotonic()
@@ -627,6 +632,19 @@ class Node:
                 "warn",
                 f"disk fsync {seconds:.1f} s delayed writes: the disk is too slow or too busy",
                 took_seconds=round(seconds, 3),
+            )
+
+    def _warn_of_slow_apply(self, operation: str, seconds: float) -> None:
+        now = time.monotonic()
+        if now - self._last_slow_apply_log >= 1:
+            self._last_slow_apply_log = now
+            log.event(
+                "warn",
+                "apply request took too long",
+                request=operation,
+                took_seconds=round(seconds, 3),
+                expected_seconds=self.applies.slow_seconds,
+                since_start=self.applies.slow_count,
             )
 
 

@@ -37,6 +37,7 @@ from miniraft.server.farewell import Farewell
 from miniraft.server.housekeeping import Housekeeping
 from miniraft.server.lease_keeper import LeaseKeeper
 from miniraft.server.log_cut import LogCutter
+from miniraft.server.member_figures import MemberFigures
 from miniraft.server.metastate import load_position, store_config, store_position
 from miniraft.server.notes import AlarmChanged, CompactionDue
 from miniraft.server.pending import NOBODY, PendingRequests
@@ -82,6 +83,7 @@ class Member:
         cluster: Cluster,
         store: Store,
         first_request_id: int,
+        figures: MemberFigures | None = None,
     ) -> None:
         """`first_request_id` must lie above every id this member used before (a time does).
 
@@ -97,9 +99,12 @@ class Member:
         self._config = config
         self._limits = config.limits
         self._now_ms = 0
+        self.figures = figures or MemberFigures()
 
         self.authorization = Authorization(store, config.token_ttl_ms)
-        self._machine = StateMachine(store, keyspace, cluster, self.authorization, config.limits)
+        self._machine = StateMachine(
+            store, keyspace, cluster, self.authorization, config.limits, self.figures.operations
+        )
         self.watches = WatchHub(keyspace)
         self._applied = position.index
         self._applied_term = position.term
@@ -112,9 +117,9 @@ class Member:
         self._pending = PendingRequests(first_request_id, timeout_ms)
         self._buffer = ProposalBuffer()
         self._change_retry = ChangeRetry(config.read_retry_ms, self._pending.is_waiting)
-        self._reads = ReadRequests(self._pending.next_id, timeout_ms, config.read_retry_ms)
+        self._reads = ReadRequests(self._pending.next_id, timeout_ms, config.read_retry_ms, self.figures)
         self._transfers = LeadershipTransfers(timeout_ms)
-        self._compaction = CompactionWork()
+        self._compaction = CompactionWork(self.figures.compactions)
         self._housekeeping = Housekeeping(config)
         self._auto_compaction = auto_compaction(
             config.auto_compaction_period_ms, config.auto_compaction_revisions
@@ -123,8 +128,6 @@ class Member:
         self._lease_keeper = LeaseKeeper(config, self._pending.next_id, self._propose_in_term)
 
         self._leader = raft.leader
-        self.leader_changes_seen = 0  # for the metrics
-        self.proposals_failed = 0  # given up for want of time
         self._dropped = False  # Raft took no proposals: no use in offering before something changed
         self._persist_sequence = 0  # of the last Persist handed out
         self._installing: SnapshotMetadata | None = None
@@ -136,6 +139,7 @@ class Member:
     def start(self, now_ms: int) -> None:
         """The member begins. The only voter need not wait for silence to know there is no leader."""
         self._now_ms = now_ms
+        self._leave_if_removed()
         if self._applied_config.voters == (self.member_id,):
             self.raft.campaign()
 
@@ -173,7 +177,7 @@ class Member:
     def propose(self, handle: Any, kind: int, request: bytes, header: bytes, now_ms: int) -> None:
         """A client's write."""
         self._now_ms = now_ms
-        refusal = self._refusal(len(request) + len(header))
+        refusal = self._refusal(len(request) + len(header)) or self._backlog_refusal(kind)
         if refusal is not None:
             self._effects.replies.append(Reply(handle, None, refusal))
             return
@@ -276,6 +280,7 @@ class Member:
         self._machine.replace(store, keyspace)
         self.watches.replace_keyspace(keyspace)
         self.cluster.reload(store)
+        self._leave_if_removed()
         self.authorization.load(store)
         self._applied, self._applied_term, self._applied_config = position
         self._cutter.restarted(position)
@@ -400,8 +405,9 @@ class Member:
             raise ApplyError(f"entry {entries[0].index} was committed while a snapshot is being installed")
         if entries[0].index != self._applied + 1:
             raise ApplyError(f"entry {entries[0].index} was committed after {self._applied}: one is missing")
-        apply, normal = self._machine.apply, EntryKind.NORMAL
+        apply, normal, applies = self._machine.apply, EntryKind.NORMAL, self.figures.applies
         self._machine.begin_batch()
+        applies.begin()
         for entry in entries:
             if entry.term != self._applied_term:
                 self._applied_term = entry.term
@@ -409,14 +415,22 @@ class Member:
             if entry.kind != normal:
                 self._apply_config_change(entry)
             elif entry.data:
-                self._answer(apply(entry))
+                applied = apply(entry)
+                applies.applied(applied.kind, applied.error)
+                self._answer(applied)
         self._applied = entries[-1].index
         store_position(self._machine.store, self._applied, self._applied_term)
         self.raft.advance_applied(self._applied)
         self._after_apply()
 
+    def _leave_if_removed(self) -> None:
+        """Ends a member that knows of its removal from the start, or by a snapshot: nobody it knows may
+        be left to tell it. It stays long enough to be of use to others that do not know yet."""
+        if self.cluster.is_removed(self.member_id):
+            self._farewell = Farewell(True, self._config.raft.election_ticks)
+
     def _answer(self, applied: Applied) -> None:
-        request_id, result, error = applied
+        request_id, result, error, _ = applied
         handle = self._pending.take(request_id)
         if handle is NOBODY:
             if self._lease_keeper.awaits_entries:
@@ -481,7 +495,7 @@ class Member:
 
     def _compact_keyspace(self, limit: int) -> None:
         if self._compaction.unfinished and self._installing is None:
-            self._compaction.step(self._machine.keyspace, limit, self._effects.replies)
+            self._compaction.step(self._machine.keyspace, limit, self._effects)
 
     # Waiting ----------------------------------------------------------------------------------
     def _refusal(self, size_bytes: int) -> Any:
@@ -490,16 +504,24 @@ class Member:
             return SERVER_STOPPED
         if size_bytes > self._limits.max_request_bytes:
             return REQUEST_TOO_LARGE
-        if self.raft.committed - self._applied > self._limits.max_unapplied_entries:
-            return TOO_MANY_REQUESTS
         if self._buffer.size_bytes + size_bytes > self._config.max_buffered_bytes:
             return TOO_MANY_REQUESTS
         return None
 
+    def _backlog_refusal(self, kind: int) -> Any:
+        """Returns why a request is not taken while much is left to apply, or None.
+
+        As in etcd this is for requests: a change of membership may be the way out.
+        """
+        most = self._limits.max_unapplied_entries
+        if self._config.prefers_revocations and kind == RequestKind.LEASE_REVOKE:
+            most *= 2  # what ends leases makes room
+        return TOO_MANY_REQUESTS if self.raft.committed - self._applied > most else None
+
     def _expire(self, now_ms: int) -> None:
         replies = self._effects.replies
         for request_id, handle, started_ms in self._pending.expired(now_ms):
-            self.proposals_failed += 1
+            self.figures.proposals_failed += 1
             if self._buffer.discard(request_id):
                 error = DEADLINE_EXCEEDED  # no leader took it
             else:
@@ -512,7 +534,7 @@ class Member:
         self._leader = leader
         self._dropped = False
         if leader:
-            self.leader_changes_seen += 1
+            self.figures.leader_changes += 1
             self._connectivity.leader_found(self._now_ms)
         self._reads.leader_changed(leader, self._effects.replies)
         self._transfers.leader_changed(leader, self._effects.replies)
@@ -533,6 +555,11 @@ class Member:
     def store(self) -> Store:
         """The store under keyspace and membership."""
         return self._machine.store
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether this member knows that it was removed, and ends by itself: not before it is time."""
+        return self._farewell is not None
 
     @property
     def is_learner(self) -> bool:
@@ -562,7 +589,6 @@ class Member:
             is_learner=self.is_learner,
             errors=self._errors(),
             pending_proposals=len(self._pending),
-            downgrade_target=self.cluster.downgrade_target,
         )
 
     def _errors(self) -> tuple[str, ...]:

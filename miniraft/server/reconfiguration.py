@@ -34,6 +34,13 @@ class Links(NamedTuple):
     own_id: int
     connected_since_ms: Callable[[int], int | None]  # member id -> for how long; None: not at all
 
+    def connected_count(self, member_ids: Iterable[int]) -> int:
+        """Returns with how many of the members this one is connected, itself included."""
+        return sum(
+            member_id == self.own_id or self.connected_since_ms(member_id) is not None
+            for member_id in member_ids
+        )
+
     def healthy_count(self, members: Iterable[MemberInfo]) -> int:
         """Returns with how many of the members this one is connected for long enough, itself included."""
         return sum(
@@ -76,11 +83,22 @@ def check_removal(members: Iterable[MemberInfo], member_id: int, links: Links) -
         raise UNHEALTHY_CLUSTER.fresh()
 
 
-def check_promotion(members: Iterable[MemberInfo]) -> None:
-    """Raises NOT_ENOUGH_STARTED. The learner itself counts as started: it follows the log."""
+def check_promotion(members: Iterable[MemberInfo], member_id: int, links: Links) -> None:
+    """Raises NOT_ENOUGH_STARTED, UNHEALTHY_CLUSTER. The learner counts as started: it follows the log.
+
+    Stricter than etcd in one point: a learner that has died since it was in sync could, as a
+    voter, take the quorum away. So a quorum of those who would vote has to be connected, for
+    however short a time: a learner is promoted soon after it was started. Who is a voter already
+    is not judged: that is refused when it is applied.
+    """
     voters = _voters(members)
-    if _started(voters) + 1 < quorum_of(len(voters) + 1):
+    needed = quorum_of(len(voters) + 1)
+    if _started(voters) + 1 < needed:
         raise NOT_ENOUGH_STARTED.fresh()
+    if any(voter.id == member_id for voter in voters):
+        return
+    if links.connected_count({member_id, *(voter.id for voter in voters)}) < needed:
+        raise UNHEALTHY_CLUSTER.fresh()
 
 
 def check_learner_ready(raft: RaftCore, member_id: int) -> None:

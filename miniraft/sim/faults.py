@@ -7,14 +7,11 @@ from itertools import permutations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from random import Random
 
-    from miniraft.sim.network import Network
-    from miniraft.sim.options import Options
-    from miniraft.sim.scheduler import Scheduler
     from miniraft.sim.server import SimServer
-    from miniraft.sim.trace import Trace
+    from miniraft.sim.world import World
 
 _WHO = "faults"
 
@@ -22,21 +19,13 @@ _WHO = "faults"
 class Faults:
     """Plans faults until it is stopped. Every fault ends by itself, or at `heal`."""
 
-    def __init__(
-        self,
-        scheduler: Scheduler,
-        random: Random,
-        options: Options,
-        servers: Sequence[SimServer],
-        network: Network,
-        trace: Trace,
-    ) -> None:
-        self._scheduler = scheduler
+    def __init__(self, world: World, random: Random) -> None:
         self._random = random
-        self._options = options
-        self._servers = servers
-        self._network = network
-        self._trace = trace
+        self._options = world.options
+        self._scheduler = world.scheduler
+        self._servers = world.servers
+        self._network = world.network
+        self._trace = world.trace
         self._stopped = False
         self._kept_down: set[SimServer] = set()  # these are started when their fault ends
 
@@ -65,8 +54,7 @@ class Faults:
         for server in self._servers:
             server.disk.full = False
             server.resume()
-            if not server.running:
-                server.start()
+            self._start(server)
 
     def _plan(self, rate: float, fault: Callable[[], None]) -> None:
         def happen() -> None:
@@ -87,13 +75,13 @@ class Faults:
         """Whoever supervises the processes starts again what ended by itself."""
         if not self._stopped:
             for server in self._servers:
-                if not server.running and server not in self._kept_down:
+                if server not in self._kept_down:
                     self._start(server)
             self._scheduler.after(500_000, self._restart_failed)
 
     def _start(self, server: SimServer) -> None:
         self._kept_down.discard(server)
-        if not server.running:
+        if server.may_start:
             server.start()
 
     def _crash_one(self) -> None:

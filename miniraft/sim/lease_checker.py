@@ -17,11 +17,12 @@ from miniraft.pb.log_pb2 import ProposalHeader
 from miniraft.pb.rpc_pb2 import LeaseGrantRequest, LeaseRevokeRequest
 from miniraft.raft.entry import EntryKind
 from miniraft.server.proposal import RequestKind, decode_proposal
+from miniraft.sim.onlooker import Onlooker
 from miniraft.sim.violation import Violation
 
 if TYPE_CHECKING:
     from miniraft.raft.entry import Entry
-    from miniraft.server.effects import Effects, Reply
+    from miniraft.server.effects import Effects
     from miniraft.sim.log_checker import LogChecker
     from miniraft.sim.scheduler import Scheduler
     from miniraft.sim.server import SimServer
@@ -38,7 +39,7 @@ class _Promise:
     ended_us: int | None = None
 
 
-class LeaseChecker:
+class LeaseChecker(Onlooker):
     """Knows all leases of a run. `tolerance` is the share by which clocks may run too fast."""
 
     def __init__(self, scheduler: Scheduler, logs: LogChecker, tolerance: float) -> None:
@@ -75,28 +76,13 @@ class LeaseChecker:
         """The leases that exist."""
         return [lease_id for lease_id, lease in self._leases.items() if lease.exists]
 
-    # Watcher ----------------------------------------------------------------------------------
-    def drained(self, server: SimServer, effects: Effects) -> None:  # noqa: ARG002 (see Watcher)
+    # Onlooker ---------------------------------------------------------------------------------
+    def drained(self, server: SimServer, effects: Effects) -> None:  # noqa: ARG002 (see Onlooker)
         """Follows the committed log; an entry counts from when the first server has applied it."""
         while (entry := self._logs.committed.get(self._next_index)) is not None:
             self._next_index += 1
             if entry.kind == EntryKind.NORMAL and entry.data:
                 self._follow(entry)
-
-    def started(self, server: SimServer, recovered: object) -> None:
-        """Leases outlive this."""
-
-    def persisted(self, server: SimServer, sequence: int) -> None:
-        """Only what is committed counts."""
-
-    def installed(self, server: SimServer, snapshot: object) -> None:
-        """Leases outlive this."""
-
-    def replied(self, server: SimServer, reply: Reply) -> None:
-        """The clients tell what they make of it."""
-
-    def crashed(self, server: SimServer) -> None:
-        """Leases outlive this."""
 
     def _follow(self, entry: Entry) -> None:
         _, kind, header, request = decode_proposal(entry.data)

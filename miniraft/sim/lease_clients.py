@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING
 
 from miniraft.pb.rpc_pb2 import LeaseRevokeRequest, PutRequest
 from miniraft.server.proposal import RequestKind
+from miniraft.sim.onlooker import Onlooker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from random import Random
 
-    from miniraft.server.effects import Effects, Reply
+    from miniraft.server.effects import Reply
     from miniraft.server.member import Member
     from miniraft.sim.lease_checker import LeaseChecker
-    from miniraft.sim.scheduler import Scheduler
     from miniraft.sim.server import SimServer
+    from miniraft.sim.world import World
 
 _PAUSE_US = (20_000, 400_000)  # between two sessions
 _PATIENCE_US = 1_500_000  # with one server
@@ -45,23 +46,16 @@ class _Session:
     server: SimServer | None = None  # that renewed last: asked first, as clients keep their connections
 
 
-class LeaseClients:
+class LeaseClients(Onlooker):
     """A few clients at a time, each with a session after the other."""
 
-    def __init__(
-        self,
-        scheduler: Scheduler,
-        random: Random,
-        servers: Sequence[SimServer],
-        checker: LeaseChecker,
-        count: int,
-    ) -> None:
+    def __init__(self, world: World, random: Random, checker: LeaseChecker) -> None:
         self.stopped = False  # no new sessions, no more renewals
-        self._scheduler = scheduler
+        self._scheduler = world.scheduler
         self._random = random
-        self._servers = servers
+        self._servers = world.servers
         self._checker = checker
-        self._count = count
+        self._count = world.options.lease_clients
         self._last_id = 0
         self._waiting: dict[_Question, None] = {}
 
@@ -70,8 +64,8 @@ class LeaseClients:
         for _ in range(self._count):
             self._pause()
 
-    # Watcher ----------------------------------------------------------------------------------
-    def replied(self, server: SimServer, reply: Reply) -> None:  # noqa: ARG002 (see Watcher)
+    # Onlooker ---------------------------------------------------------------------------------
+    def replied(self, server: SimServer, reply: Reply) -> None:  # noqa: ARG002 (see Onlooker)
         """An answer, perhaps to one of these clients."""
         if isinstance(reply.handle, _Question):
             self._end(reply.handle, reply.error is None, reply.result)
@@ -80,18 +74,6 @@ class LeaseClients:
         """The connections to this server break."""
         for question in [waiting for waiting in self._waiting if waiting.server == server.name]:
             self._end(question, False, None)
-
-    def started(self, server: SimServer, recovered: object) -> None:
-        """Clients find out by asking."""
-
-    def drained(self, server: SimServer, effects: Effects) -> None:
-        """Clients see only answers."""
-
-    def persisted(self, server: SimServer, sequence: int) -> None:
-        """Clients see only answers."""
-
-    def installed(self, server: SimServer, snapshot: object) -> None:
-        """Clients see only answers."""
 
     # One client -------------------------------------------------------------------------------
     def _pause(self) -> None:

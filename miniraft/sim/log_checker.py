@@ -5,7 +5,12 @@ It sees what the members hand to their disks and what those report, and believes
 - election safety: at most one leader in a term;
 - log matching: an index and a term name one entry, and one history before it;
 - durability: what was reported durable is in the log after a crash, term and vote too;
-- commitment: what is applied is durable on a majority, and on the very server;
+- commitment: what counts as committed is durable on a majority of the voters in force where it
+  was committed; what is applied is durable on the very server;
+- elections: a leader has the durable votes of a majority of the voters in force where it stood,
+  and its membership is at most one change old;
+- one change at a time: in no log is there more than one membership change uncommitted, and a
+  leader begins none before it has committed something in its term;
 - commitment in the leader's own term: it never counts the copies of older entries (5.4.2);
 - state machine safety: no two servers apply different entries at one index, and none skips one;
 - leader completeness: a leader's log holds all that was committed in earlier terms;
@@ -15,18 +20,23 @@ It sees what the members hand to their disks and what those report, and believes
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from miniraft.raft.entry import EntryKind
+from miniraft.raft.observation import LeaderElected
 from miniraft.raft.state import NO_MEMBER, HardState
 from miniraft.server.bootstrap import FIRST_INDEX, FIRST_TERM
+from miniraft.sim.onlooker import Onlooker
 from miniraft.sim.violation import Violation
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from miniraft.raft.entry import Entry
     from miniraft.raft.state import SnapshotMetadata
-    from miniraft.server.effects import Effects, Persist, Reply
+    from miniraft.server.effects import Effects, Persist
+    from miniraft.sim.membership_model import Membership, MembershipModel
     from miniraft.sim.server import SimServer
     from miniraft.wal.interface import RecoveredLog
 
@@ -63,6 +73,13 @@ class _Log:
         found = self.entries.get(entry.index)
         return found is not None and found.term == entry.term
 
+    def changes_behind(self, index: int) -> list[int]:
+        return [
+            entry.index
+            for entry in self.entries.values()
+            if entry.index > index and entry.kind == EntryKind.CONFIG_CHANGE
+        ]
+
 
 @dataclass(slots=True)
 class _Seen:
@@ -74,27 +91,34 @@ class _Seen:
     applied: int = FIRST_INDEX
 
 
-class LogChecker:
-    """Watches the logs of all servers of a run."""
+class LogChecker(Onlooker):
+    """Watches the logs of all servers of a run; `names` of all machines, by member id."""
 
-    def __init__(self, servers: Sequence[SimServer]) -> None:
+    def __init__(self, membership: MembershipModel, names: Mapping[int, str]) -> None:
         self.committed: dict[int, Entry] = {}  # every entry that was applied anywhere
-        self.last_committed = FIRST_INDEX
+        self.last_committed = FIRST_INDEX  # of those
         self.leaders: dict[int, str] = {}  # by term
+        self._membership = membership
+        self._names = names
+        self._counted = FIRST_INDEX  # up to here some server knows entries to be committed
+        self._votes: dict[tuple[int, str], int] = {}  # term, voter -> candidate, as is durable
         self._elected_with: dict[int, int] = {}  # term -> what its leader knew to be committed at first
         self._committed_in: dict[int, int] = {}  # index -> a term by which it was committed
         self._entries: dict[tuple[int, int], tuple[Entry, int]] = {}  # (index, term) -> entry, term before it
         self._revisions: dict[int, tuple[int, str]] = {}  # applied index -> revision, who
         self._hashes: dict[tuple[int, int, int], tuple[int, str]] = {}
-        self._servers = {server.name: server for server in servers}
-        self._seen = {server.name: _Seen() for server in servers}
+        self._servers: dict[str, SimServer] = {}  # that ever ran
+        self._seen: dict[str, _Seen] = {}
 
-    # Watcher ----------------------------------------------------------------------------------
+    def durable_end(self, name: str) -> int:
+        """Returns the last entry on this server's disk, as far as is certain."""
+        return self._seen[name].durable.last if name in self._seen else 0
+
+    # Onlooker ---------------------------------------------------------------------------------
     def started(self, server: SimServer, recovered: RecoveredLog) -> None:
         """After a crash the log holds at least what was durable."""
-        seen = self._seen[server.name]
-        if server.life > 1:
-            self._check_recovered(server.name, seen, recovered)
+        if server.name in self._seen:
+            self._check_recovered(server.name, self._seen[server.name], recovered)
         log = _Log(recovered.snapshot.index, recovered.snapshot.term, hard_state=recovered.hard_state)
         log.entries = {entry.index: entry for entry in recovered.entries}
         log.last = recovered.snapshot.index + len(recovered.entries)
@@ -102,7 +126,9 @@ class LogChecker:
         member = server.member
         if member is None:
             raise Violation(f"{server.name} started without a member")
+        self._servers[server.name] = server
         self._seen[server.name] = _Seen(log, durable, [], member.applied_snapshot.index)
+        self._note_vote(server.name, recovered.hard_state)
 
     def drained(self, server: SimServer, effects: Effects) -> None:
         """A batch of one server was handled."""
@@ -112,20 +138,30 @@ class LogChecker:
             if effects.install_snapshot is None:
                 seen.written.write(effects.persist)
             seen.under_way.append(effects.persist)
+        applied_before = seen.applied
         self._check_applied(server, seen)
+        self._check_commit(server, seen, applied_before)
+        if effects.persist is not None:
+            self._check_changes(server, seen, effects.persist)
+        for observation in effects.observations:
+            if isinstance(observation, LeaderElected):
+                self._check_election(server.name, observation.term, applied_before, server.member_id)
         self._check_leader(server, seen)
 
     def persisted(self, server: SimServer, sequence: int) -> None:
         """Writes have reached a disk."""
         seen = self._seen[server.name]
         while seen.under_way and seen.under_way[0].sequence <= sequence:
-            seen.durable.write(seen.under_way.pop(0))
+            persist = seen.under_way.pop(0)
+            seen.durable.write(persist)
+            self._note_vote(server.name, persist.hard_state)
 
     def installed(self, server: SimServer, snapshot: SnapshotMetadata) -> None:
         """A snapshot has replaced log and state: it must be one of a committed state."""
         seen = self._seen[server.name]
         entry = self.committed.get(snapshot.index)
-        if entry is None or entry.term != snapshot.term:
+        term = FIRST_TERM if snapshot.index == FIRST_INDEX else entry and entry.term
+        if term != snapshot.term:
             raise Violation(f"{server.name} installs a snapshot at {snapshot}, committed there is {entry}")
         if snapshot.index < seen.applied:
             raise Violation(f"{server.name} falls back from {seen.applied} to a snapshot at {snapshot.index}")
@@ -135,11 +171,16 @@ class LogChecker:
             seen.written.write(persist)
         seen.applied = snapshot.index
 
-    def replied(self, server: SimServer, reply: Reply) -> None:
-        """Answers are the client checker's matter."""
-
     def crashed(self, server: SimServer) -> None:
-        """What was under way may be there or not: `started` will see."""
+        """What it led in a term that had not reached its disk has never left it: it may lead it again,
+        with other entries."""
+        seen = self._seen[server.name]
+        term = seen.durable.hard_state.term
+        for entry in [entry for persist in seen.under_way for entry in persist.entries]:
+            if entry.term > term:
+                self._entries.pop((entry.index, entry.term), None)
+        for led in [led for led, name in self.leaders.items() if led > term and name == server.name]:
+            self._elected_with.pop(led, None)
 
     # Checks -----------------------------------------------------------------------------------
     def check_hashes(self) -> None:
@@ -194,10 +235,10 @@ class LogChecker:
                 raise Violation(f"{server.name} applied entry {index} before its own disk had it")
             known = self.committed.get(index)
             if known is None:
-                self._check_majority(entry)
                 self.committed[index] = entry
                 self._committed_in[index] = term
                 self.last_committed = max(self.last_committed, index)
+                self._membership.follow(entry)
             elif known != entry:
                 raise Violation(
                     f"state machine safety: {server.name} applied {entry}, elsewhere it is {known}"
@@ -210,13 +251,79 @@ class LogChecker:
                 f"at entry {applied} {server.name} is at revision {revision}, {who} was at {known_revision}"
             )
 
-    def _check_majority(self, entry: Entry) -> None:
-        holders = [name for name, seen in self._seen.items() if seen.durable.holds(entry)]
-        if len(holders) <= len(self._seen) // 2:
+    def _check_commit(self, server: SimServer, seen: _Seen, applied_before: int) -> None:
+        """Whoever is first to take entries for committed has counted their copies."""
+        member = server.member
+        if member is None:
+            return
+        committed = max(member.raft.committed, seen.applied)
+        if committed <= self._counted:
+            return
+        memberships = self._membership.between(applied_before, seen.applied)
+        for index in range(self._counted + 1, committed + 1):
+            entry = seen.written.entries.get(index)
+            if entry is None:
+                raise Violation(f"{server.name} takes entry {index} for committed, which it does not have")
+            self._check_majority(server.name, entry, memberships)
+        self._counted = committed
+
+    def _check_majority(self, name: str, entry: Entry, memberships: Sequence[Membership]) -> None:
+        holders = {holder for holder, seen in self._seen.items() if seen.durable.holds(entry)}
+        if not any(self._is_majority(holders, membership) for membership in memberships):
+            voters = " or ".join(str(self._named(membership.voters)) for membership in memberships)
             raise Violation(
-                f"entry {entry.index} of term {entry.term} is applied, but durable only on"
-                f" {holders or 'no server'}"
+                f"entry {entry.index} of term {entry.term} counts as committed at {name}, but is durable only"
+                f" on {sorted(holders) or 'no server'}, the voters are {voters}"
             )
+
+    def _check_changes(self, server: SimServer, seen: _Seen, persist: Persist) -> None:
+        changes = [entry.index for entry in persist.entries if entry.kind == EntryKind.CONFIG_CHANGE]
+        if not changes:
+            return
+        uncommitted = seen.written.changes_behind(self._counted)
+        if len(uncommitted) > 1:
+            raise Violation(f"{server.name} has uncommitted membership changes at entries {uncommitted}")
+        if server.leads and server.member is not None:
+            committed = seen.written.entries.get(server.member.raft.committed)
+            if committed is not None and committed.term != server.member.raft.term:
+                raise Violation(
+                    f"{server.name} begins the membership change at entry {changes[-1]} in term"
+                    f" {server.member.raft.term}, in which it has committed nothing yet"
+                )
+
+    def _check_election(self, name: str, term: int, applied: int, member_id: int) -> None:
+        membership = self._membership.at(applied)
+        granted = {voter for voter in self._seen if self._may_have_voted(voter, term, member_id)}
+        if not self._is_majority(granted | {name}, membership):
+            raise Violation(
+                f"elections: {name} leads term {term} with the votes of {sorted(granted)}, the voters at"
+                f" entry {applied} are {self._named(membership.voters)}"
+            )
+        later = [newer.config for newer in self._membership.between(applied, self._counted)]
+        missed = sum(config != newer for config, newer in pairwise(later))
+        if missed > 1:
+            raise Violation(
+                f"elections: {name} leads term {term} with the membership of entry {applied},"
+                f" since when {missed} changes were committed"
+            )
+
+    def _may_have_voted(self, voter: str, term: int, candidate: int) -> bool:
+        """Whether this server's vote is durable, or it cannot give it to another any more: of two terms
+        that it entered in one batch, it writes the later one only."""
+        vote = self._votes.get((term, voter), NO_MEMBER)
+        is_over = self._seen[voter].durable.hard_state.term > term
+        return vote == candidate or (vote == NO_MEMBER and is_over)
+
+    def _is_majority(self, names: set[str], membership: Membership) -> bool:
+        voters = self._named(membership.voters)
+        return len(names.intersection(voters)) > len(voters) // 2
+
+    def _named(self, member_ids: Sequence[int]) -> list[str]:
+        return sorted(self._names[member_id] for member_id in member_ids)
+
+    def _note_vote(self, name: str, hard_state: HardState | None) -> None:
+        if hard_state is not None and hard_state.vote != NO_MEMBER:
+            self._votes[hard_state.term, name] = hard_state.vote
 
     def _check_leader(self, server: SimServer, seen: _Seen) -> None:
         member = server.member
@@ -252,8 +359,8 @@ class LogChecker:
         term, vote, commit = recovered.hard_state
         if (term, vote) not in [state[:2] for state in states]:
             raise Violation(f"durability: {name} recovers {recovered.hard_state}, written were {states}")
-        if commit > self.last_committed:
-            raise Violation(f"{name} recovers commit index {commit}, {self.last_committed} are committed")
+        if commit > self._counted:
+            raise Violation(f"{name} recovers commit index {commit}, {self._counted} are committed")
         if recovered.snapshot.index > durable.start:
             entry = durable.entries.get(recovered.snapshot.index)
             if entry is None or entry.term != recovered.snapshot.term:

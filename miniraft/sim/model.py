@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from miniraft.pb.log_pb2 import ProposalHeader
 from miniraft.pb.rpc_pb2 import (
+    CompactionRequest,
     DeleteRangeRequest,
     LeaseGrantRequest,
     LeaseRevokeRequest,
@@ -18,11 +19,12 @@ from miniraft.pb.rpc_pb2 import (
     TxnRequest,
 )
 from miniraft.raft.entry import EntryKind
+from miniraft.server.bootstrap import FIRST_INDEX
 from miniraft.server.proposal import RequestKind, decode_proposal
 from miniraft.sim.violation import Violation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator, Mapping, Sequence
 
     from miniraft.raft.entry import Entry
 
@@ -34,23 +36,50 @@ class Version(NamedTuple):
     value: bytes | None
 
 
+class Change(NamedTuple):
+    """What happened to one key at one revision; `value` is None where it was deleted."""
+
+    revision: int
+    key: bytes
+    value: bytes | None
+    before: Version  # what the key was until then
+
+
+_FIRST_REVISION = 2
+
+
 class Model:
-    """Invariant: revisions begin at 2, and each is the change of exactly one key, or the end of a
-    lease, of which `changes` knows nothing."""
+    """Invariant: revisions begin at 2, and each is what one client has changed, of which `changes` has
+    the first key, or the end of a lease, of which it knows nothing."""
 
     def __init__(self) -> None:
         self.revision = 1
+        self.compactions: list[int] = []  # those that were accepted, in order
         self.changes: dict[int, tuple[bytes, bytes | None]] = {}  # revision -> key, value
         self.values: dict[bytes, int] = {}  # value -> the revision that put it
+        self._next_index = FIRST_INDEX + 1
+        self._history: list[tuple[Change, ...]] = []  # by revision, from the first on
         self._versions: dict[bytes, list[Version]] = {}
         self._request_ids: set[int] = set()
         self._leases: dict[int, set[bytes]] = {}  # the keys on each
 
-    def apply_all(self, entries: Iterable[Entry]) -> None:
-        """Applies the committed log, from its beginning."""
-        for entry in entries:
+    def follow(self, committed: Mapping[int, Entry]) -> None:
+        """Applies what is new in the committed log, by index."""
+        while (entry := committed.get(self._next_index)) is not None:
+            self._next_index += 1
             if entry.kind == EntryKind.NORMAL and entry.data:
                 self._apply(entry)
+
+    @property
+    def compact_revision(self) -> int:
+        """The last compaction, 0 before any."""
+        return self.compactions[-1] if self.compactions else 0
+
+    def history(self, first: int, last: int) -> Iterator[Change]:
+        """Yields what happened from revision `first` to `last`, in order, the keys of one in theirs."""
+        start = max(first, _FIRST_REVISION) - _FIRST_REVISION
+        for changes in self._history[start : max(last + 1 - _FIRST_REVISION, 0)]:
+            yield from changes
 
     def at(self, key: bytes, revision: int) -> Version:
         """Returns a key's state as of a revision (revision 0: it never existed by then)."""
@@ -78,6 +107,8 @@ class Model:
             self._leases.setdefault(LeaseGrantRequest.FromString(request).ID, set())
         elif kind == RequestKind.LEASE_REVOKE:
             self._end_lease(LeaseRevokeRequest.FromString(request).ID)
+        elif kind == RequestKind.COMPACT:
+            self._compact(CompactionRequest.FromString(request).revision)
         elif kind == RequestKind.DELETE_RANGE:
             self._delete(DeleteRangeRequest.FromString(request).key)
         elif kind == RequestKind.TXN:
@@ -86,8 +117,8 @@ class Model:
             version = self.at(compare.key, self.revision)
             found = version.revision if version.value is not None else 0
             if found == compare.mod_revision:
-                put = txn.success[0].request_put
-                self._change(put.key, put.value)
+                puts = [operation.request_put for operation in txn.success]
+                self._change(puts[0].key, puts[0].value, [(put.key, put.value) for put in puts[1:]])
 
     def _put(self, put: PutRequest) -> None:
         if put.lease and put.lease not in self._leases:
@@ -96,20 +127,32 @@ class Model:
         if put.lease:
             self._leases[put.lease].add(put.key)
 
+    def _compact(self, revision: int) -> None:
+        if self.compact_revision < revision <= self.revision:
+            self.compactions.append(revision)
+
     def _end_lease(self, lease_id: int) -> None:
         keys = self._leases.pop(lease_id, set())
         if keys:
-            self.revision += 1
-            for key in keys:
-                self._versions[key].append(Version(self.revision, None))
+            self._record([(key, None) for key in sorted(keys)])
 
     def _delete(self, key: bytes) -> None:
         if self.at(key, self.revision).value is not None:
             self._change(key, None)
 
-    def _change(self, key: bytes, value: bytes | None) -> None:
-        self.revision += 1
+    def _change(
+        self, key: bytes, value: bytes | None, more: Sequence[tuple[bytes, bytes | None]] = ()
+    ) -> None:
+        self._record([(key, value), *more])
         self.changes[self.revision] = (key, value)
-        self._versions.setdefault(key, []).append(Version(self.revision, value))
         if value is not None:
             self.values[value] = self.revision
+
+    def _record(self, pairs: list[tuple[bytes, bytes | None]]) -> None:
+        before = self.revision
+        self.revision += 1
+        self._history.append(
+            tuple(Change(self.revision, key, value, self.at(key, before)) for key, value in pairs)
+        )
+        for key, value in pairs:
+            self._versions.setdefault(key, []).append(Version(self.revision, value))

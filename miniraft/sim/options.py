@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from random import Random
@@ -38,6 +38,12 @@ class Options:
     keys: int = 5
     lease_clients: int = 3
     think_us: tuple[int, int] = (1_000, 30_000)  # between two requests of one client
+    watch_clients: int = 0
+    # Membership
+    operators: int = 0  # who change it
+    wish_us: tuple[int, int] = (20_000, 1_500_000)  # between two wishes of one operator
+    strict_share: float = 0.5  # of wishes, which keep to --strict-reconfig-check
+    open_doors: bool = False  # members hear anybody who calls, also who was removed
     # Faults, a second
     crash_rate: float = 0.15
     all_crash_rate: float = 0.02
@@ -55,7 +61,16 @@ class Options:
             raise ValueError(f"{self.nodes} nodes: 1 to 9 can be simulated")
 
 
-def draw_options(random: Random, nodes: int | None = None, safety_ms: int | None = None) -> Options:
+class Chosen(NamedTuple):
+    """What was chosen for a run instead of being drawn."""
+
+    nodes: int | None = None
+    safety_ms: int | None = None
+    operators: int | None = None
+    watch_clients: int | None = None
+
+
+def draw_options(random: Random, chosen: Chosen = Chosen()) -> Options:  # noqa: B008 (it is immutable)
     """Returns the options of one run. Half the runs have calm networks, some no faults of a kind."""
     slow_network = random.random() < 0.3
     lossy = random.random() < 0.5
@@ -92,5 +107,11 @@ def draw_options(random: Random, nodes: int | None = None, safety_ms: int | None
         disk_full_rate=sometimes(0.06, 0.3),
         transfer_rate=sometimes(0.2),
         disconnect_rate=sometimes(0.5),
+        operators=random.choice((0, 0, 1, 2)),
+        wish_us=(20_000, random.choice((300_000, 1_500_000))),
+        strict_share=random.choice((0.0, 0.5, 1.0)),
+        open_doors=random.random() < 0.5,
+        watch_clients=random.choice((0, 2, 4)),
     )
-    return replace(drawn, nodes=nodes or drawn.nodes, safety_ms=safety_ms or drawn.safety_ms)
+    wanted = {name: value for name, value in chosen._asdict().items() if value is not None}
+    return replace(drawn, **wanted)

@@ -2,7 +2,7 @@
 
 What it keeps over a crash is what a machine keeps: the disk with the log, the last commit of
 the store, and snapshots that were received whole. Everything planned in one life is void in
-the next.
+the next. A member that was removed ends; whoever supervises it may start it again in vain.
 """
 
 from __future__ import annotations
@@ -10,40 +10,39 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from miniraft.mvcc.keyspace import Keyspace
 from miniraft.mvcc.memory_store import MemoryStore
 from miniraft.raft.config import RaftConfig
 from miniraft.raft.invariant import InvariantViolation
-from miniraft.raft.message import MessageKind
 from miniraft.raft.state import Role
-from miniraft.server.bootstrap import new_cluster, seed_store
+from miniraft.server.bootstrap import NOTHING, BootstrapError, find_own_member, seed_store
 from miniraft.server.config import MemberConfig
+from miniraft.server.member import REMOVED
 from miniraft.server.metastate import load_position
 from miniraft.server.restore import RestoreError, needs_received_snapshot, restore_member
 from miniraft.sim.disk import SimDisk
 from miniraft.sim.log_writer import Cut, Install, LogWriter
 from miniraft.sim.trace import narrate
+from miniraft.sim.transport import Greeting, Transport
 from miniraft.sim.violation import Violation
 from miniraft.wal.interface import WalError, WalMetadata
 from miniraft.wal.wal import create_log, log_exists, open_log
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Sequence
     from random import Random
 
     from miniraft.mvcc.memory_store import MemoryCommit
     from miniraft.raft.message import Message
     from miniraft.raft.state import SnapshotMetadata
     from miniraft.server.bootstrap import FirstState
-    from miniraft.server.effects import Effects, Reply
+    from miniraft.server.effects import Effects
     from miniraft.server.member import Member
+    from miniraft.server.service import MemberInfo
     from miniraft.sim.log_writer import Job
-    from miniraft.sim.network import Network
-    from miniraft.sim.options import Options
-    from miniraft.sim.scheduler import Scheduler
-    from miniraft.sim.trace import Trace
+    from miniraft.sim.world import World
     from miniraft.wal.interface import RecoveredLog
     from miniraft.wal.wal import Wal
 
@@ -51,41 +50,20 @@ TICK_MS = 100
 _TICK_US = TICK_MS * 1000
 _DRAIN_DELAY_US = (5, 300)  # events in between are handled as one batch
 _COMMIT_INTERVAL_US = (50_000, 150_000)
+_REPLAY_DELAY_US = (50, 1_000)  # between two steps of those who catch up with watches
 _REQUEST_IDS_IN_A_LIFE = 1 << 32
-_MOST_SERVERS = 16
+_MOST_MACHINES = 256
+_MOST_DISMISSALS = 3  # so often a removed member is started again, less one, before it is left alone
 
 
-class Watcher(Protocol):
-    """Whoever watches the servers: the checkers, and the clients for their answers."""
+class Beginning(NamedTuple):
+    """What a machine is set up with, before its member starts for the first time."""
 
-    def started(self, server: SimServer, recovered: RecoveredLog) -> None:
-        """The server is up; this is what its log held."""
-
-    def drained(self, server: SimServer, effects: Effects) -> None:
-        """A batch was handled; nothing of `effects` has been done yet."""
-
-    def persisted(self, server: SimServer, sequence: int) -> None:
-        """The server believes that Persists up to `sequence` are durable."""
-
-    def installed(self, server: SimServer, snapshot: SnapshotMetadata) -> None:
-        """A leader's snapshot has replaced log and store."""
-
-    def replied(self, server: SimServer, reply: Reply) -> None:
-        """A client's request was answered."""
-
-    def crashed(self, server: SimServer) -> None:
-        """The server is gone, and every request with it that it had not answered."""
-
-
-class World(NamedTuple):
-    """What all servers of a run share."""
-
-    scheduler: Scheduler
-    network: Network
-    trace: Trace
-    options: Options
-    watchers: list[Watcher]
-    names: Mapping[int, str]  # by member id
+    name: str
+    url: str  # where it listens for its peers
+    cluster_id: int
+    member_id: int
+    first: FirstState | None  # of a new cluster; None: the member joins one that runs
 
 
 @dataclass(slots=True)
@@ -102,24 +80,30 @@ class _Volatile:
 class SimServer:
     """A machine that runs a member, or is down."""
 
-    def __init__(self, world: World, first: FirstState, name: str, random: Random) -> None:
-        self.name = name
-        self.member_id = first.member_id
+    def __init__(self, world: World, beginning: Beginning, random: Random) -> None:
+        self.name = beginning.name
+        self.url = beginning.url
+        self.member_id = beginning.member_id
         self.member: Member | None = None
+        self.transport: Transport | None = None
         self.paused = False
+        self.destroyed = False  # with all it had
         self.life = 0
+        self.ticks = 0  # of all lives
         self.disk = SimDisk(random)
+        self.random = random
         self._world = world
-        self._first = first
-        self._number = sorted(world.names).index(first.member_id)
-        self._random = random
+        self._beginning = beginning
+        self._number = len(world.machines)
         drift = random.uniform(-world.options.clock_drift, world.options.clock_drift)
         self._tick_us = int(_TICK_US * (1 + drift))
         self._store = MemoryStore(self._check_space)
         self._received: dict[SnapshotMetadata, MemoryStore] = {}
         self._writer: LogWriter | None = None
         self._volatile = _Volatile()
-        world.network.attach(self.member_id, self._arrive, self._peer_closed)
+        self._dismissals_left = random.randint(1, _MOST_DISMISSALS)
+        world.machines[self.member_id] = self
+        world.names[self.member_id] = self.name
 
     @property
     def running(self) -> bool:
@@ -136,37 +120,90 @@ class SimServer:
         """This machine's clock."""
         return self._world.scheduler.now_us * TICK_MS // self._tick_us
 
+    @property
+    def may_start(self) -> bool:
+        """Whether the member is down, and there is sense in starting it."""
+        return self.member is None and not self.destroyed and self._dismissals_left > 0
+
     # Life -------------------------------------------------------------------------------------
     def start(self) -> None:
-        """Starts the member from what the machine has kept. Without space on the disk it stays down.
+        """Starts the member from what the machine has kept. Without space on the disk it stays down,
+        and so it does while its address is in use, or nobody can tell a new member who is there.
 
         Raises Violation when the member refuses what it finds.
         """
-        try:
-            wal, recovered = self._open_log()
-            self.member = self._restore(recovered)
-        except OSError as error:
-            self._world.trace.tell(self.name, f"cannot start: {error.strerror}")
+        if not self._world.network.listen(self.url, self.member_id, self):
+            self._world.trace.tell(self.name, f"cannot start: {self.url} is in use")
             return
+        if not self._start_member():
+            self._world.network.hang_up(self.member_id)
+
+    def _start_member(self) -> bool:
+        try:
+            peers = () if log_exists(self.disk) else self._find_cluster()
+            wal, recovered = self._open_log()
+            self._finish_installation(recovered)
+            if not load_position(self._store).index and not peers:
+                peers = self._ask_who_is_there()
+            member = self._restore(recovered, peers)
+        except (BootstrapError, OSError) as error:
+            self._world.trace.tell(self.name, f"cannot start: {error}")
+            return False
         except (WalError, RestoreError, InvariantViolation) as error:
             raise Violation(f"{self.name} refuses to start: {error}") from error
+        self.member = member
+        self.transport = Transport(self, member, self._world)
         self._writer = LogWriter(wal, self, self._sync_later)
+        if self not in self._world.servers:
+            self._world.servers.append(self)
         self._tell_start(recovered)
-        for watcher in self._world.watchers:
-            watcher.started(self, recovered)
-        self._later(self._random.randrange(self._tick_us), self._tick)
-        self._later(self._random.randint(*_COMMIT_INTERVAL_US), self._commit_store)
+        for onlooker in self._world.onlookers:
+            onlooker.started(self, recovered)
+        self.transport.start()
+        member.watches.on_replay_due = self._plan_replay
+        self.later(self.random.randrange(self._tick_us), self._tick)
+        self.later(self.random.randint(*_COMMIT_INTERVAL_US), self._commit_store)
         self._wake()
+        return True
 
-    def _restore(self, recovered: RecoveredLog) -> Member:
+    def _find_cluster(self) -> Sequence[MemberInfo]:
+        """Returns the members of the cluster that a new member joins. Raises BootstrapError."""
+        if self._beginning.first is not None:
+            return ()
+        members = self._ask_who_is_there()
+        if find_own_member(members, self.name, [self.url]).id != self.member_id:
+            raise BootstrapError(f"another member was added with {self.url}")
+        return members
+
+    def _ask_who_is_there(self) -> Sequence[MemberInfo]:
+        """Returns the members as one of those who can be reached knows them. Raises BootstrapError."""
+        network = self._world.network
+        answering = [
+            server.member
+            for server in self._world.servers
+            if server.member is not None
+            and not server.paused
+            and server.member.applied_snapshot.index
+            and network.can_connect(self.member_id, server.member_id, [server.url])
+        ]
+        if not answering:
+            raise BootstrapError("cannot fetch cluster info from peer urls")
+        return self.random.choice(answering).members()
+
+    def _finish_installation(self, recovered: RecoveredLog) -> None:
         if needs_received_snapshot(recovered, self._store):
             self._world.trace.tell(self.name, "finishes installing a snapshot that a crash interrupted")
             self._take_received(recovered.snapshot)
+
+    def _restore(self, recovered: RecoveredLog, peers: Sequence[MemberInfo]) -> Member:
         self.life += 1
-        first_request_id = (self.life * _MOST_SERVERS + self._number) * _REQUEST_IDS_IN_A_LIFE
-        return restore_member(
-            self._config(), recovered, self._store, self._random, first_request_id, self.now_ms
+        first_request_id = (self.life * _MOST_MACHINES + self._number) * _REQUEST_IDS_IN_A_LIFE
+        member = restore_member(
+            self._config(), recovered, self._store, self.random, first_request_id, self.now_ms
         )
+        if peers:
+            member.cluster.assume(peers)
+        return member
 
     def _tell_start(self, recovered: RecoveredLog) -> None:
         for repair in recovered.repairs:
@@ -183,10 +220,11 @@ class SimServer:
             return
         self._world.trace.tell(self.name, f"{'loses power' if power else 'is killed'} ({reason})")
         commit = self._volatile.commit
-        if commit is not None and not commit.written and self._random.random() < 0.5:
+        if commit is not None and not commit.written and self.random.random() < 0.5:
             self._write_store()  # it made it just in time
-        self.member = None
+        self.member = self.transport = None
         self.paused = False
+        self._world.network.hang_up(self.member_id)
         self._writer = None
         self._store = self._store.crash()
         self._volatile = _Volatile()
@@ -194,8 +232,39 @@ class SimServer:
             self.disk.lose_power()
         else:
             self._world.network.close(self.member_id)  # without power nobody is left to say so
-        for watcher in self._world.watchers:
-            watcher.crashed(self)
+        for onlooker in self._world.onlookers:
+            onlooker.crashed(self)
+
+    def dismiss(self, reason: str, *, for_good: bool = False) -> None:
+        """The member was removed and ends. It may be started again in vain, but not for ever."""
+        self.crash(power=False, reason=reason)
+        self._dismissals_left = 0 if for_good else self._dismissals_left - 1
+        if self._dismissals_left == 0 and self in self._world.servers:
+            self._world.servers.remove(self)
+
+    def recall(self, url: str) -> None:
+        """An operator starts a removed member again, for the sake of those who do not know yet."""
+        if self.member is None and not self.destroyed:
+            self._dismissals_left = max(self._dismissals_left, 1)
+            self.url = url
+            self.start()
+
+    def destroy(self) -> None:
+        """The machine is lost, with its disk."""
+        self.crash(power=True, reason="its machine is lost for good")
+        self.destroyed = True
+        if self in self._world.servers:
+            self._world.servers.remove(self)
+
+    def move(self, url: str) -> None:
+        """The member is stopped and started again at another URL."""
+        self._world.trace.tell(self.name, f"moves from {self.url} to {url}")
+        was_running = self.member is not None
+        self.stop()
+        self.crash(power=False, reason="to be moved")
+        self.url = url
+        if was_running:
+            self.start()
 
     def stop(self) -> None:
         """The process ends in good order: everybody who waits is told."""
@@ -231,13 +300,22 @@ class SimServer:
                 request(self.member, self.now_ms)
                 self._wake()
 
-        self._later(0, call)
+        self.later(0, call)
         return True
 
     # Events -----------------------------------------------------------------------------------
-    def _later(self, delay_us: int, action: Callable[[], None]) -> None:
+    def later(self, delay_us: int, action: Callable[[], None]) -> None:
         """Plans an action of this life; while paused it waits."""
         self._world.scheduler.after(delay_us, partial(self._run, self.life, action))
+
+    def in_this_life(self, event: Callable[[], None]) -> Callable[[], None]:
+        """Returns what has an event of the member handled, if it still runs by then."""
+
+        def happen() -> None:
+            event()
+            self._wake()
+
+        return partial(self._run, self.life, happen)
 
     def _run(self, life: int, action: Callable[[], None]) -> None:
         if life != self.life or self.member is None:
@@ -247,57 +325,81 @@ class SimServer:
         else:
             action()
 
-    def _arrive(self, message: Message, data: MemoryStore | None) -> bool:
+    def greet(self, caller: int, url: str) -> Greeting:
+        """A peer, which listens at `url`, opens its connection to this member."""
+        return Greeting.SILENCE if self.transport is None else self.transport.greet(caller, url)
+
+    def arrive(self, message: Message, data: MemoryStore | None) -> bool:
+        """See Receiver."""
         if self.member is None:
             return False
         if data is not None and message.snapshot is not None:
             self._received[message.snapshot] = data
 
         def receive() -> None:
-            if self.member is not None:
+            if (
+                self.member is not None
+                and self.transport is not None
+                and self.transport.hears(message.sender)
+            ):
                 self.member.receive([message])
                 self._wake()
 
-        self._later(0, receive)
+        self.later(0, receive)
         return True
 
-    def _peer_closed(self, member_id: int) -> None:
+    def peer_closed(self, member_id: int) -> None:
+        """See Receiver."""
+
         def report() -> None:
             if self.member is not None:
                 self.member.report_disconnected(member_id)
                 self._wake()
 
-        self._later(0, report)
+        self.later(0, report)
 
     def _tick(self) -> None:
         if self.member is not None:
+            self.ticks += 1
             self.member.tick(self.now_ms)
-            self._later(self._tick_us, self._tick)
+            self.later(self._tick_us, self._tick)
             self._wake()
 
     def _wake(self) -> None:
         """Has everything that came in handled soon."""
         if not self._volatile.drain_planned:
             self._volatile.drain_planned = True
-            self._later(self._random.randint(*_DRAIN_DELAY_US), self._drain)
+            self.later(self.random.randint(*_DRAIN_DELAY_US), self._drain)
+
+    def _plan_replay(self) -> None:
+        self.later(self.random.randint(*_REPLAY_DELAY_US), self._replay_step)
+
+    def _replay_step(self) -> None:
+        if self.member is not None and self.member.watches.replay_step():
+            self._plan_replay()
 
     # Effects ----------------------------------------------------------------------------------
     def _drain(self) -> None:
-        if self.member is None:
+        if self.member is None or self.transport is None:
             return
         self._volatile.drain_planned = False
         effects = self.member.drain()
         for observation in effects.observations:
             self._world.trace.tell(self.name, narrate(observation, self._world.names))
-        for watcher in self._world.watchers:
-            watcher.drained(self, effects)
-        if effects.stop_reason:
+        for onlooker in self._world.onlookers:
+            onlooker.drained(self, effects)
+        if effects.stop_reason not in ("", REMOVED):
             raise Violation(f"{self.name} stops: {effects.stop_reason}")
-        self._send(effects.messages)
+        if effects.membership_changed:
+            self.transport.set_members(self.member.cluster)
+        self.transport.send(effects.messages)
         for reply in effects.replies:
-            for watcher in self._world.watchers:
-                watcher.replied(self, reply)
-        self._take_jobs(effects)
+            for onlooker in self._world.onlookers:
+                onlooker.replied(self, reply)
+        if effects.stop_reason:
+            self.dismiss(effects.stop_reason)
+        else:
+            self._take_jobs(effects)
 
     def _take_jobs(self, effects: Effects) -> None:
         if effects.messages_after_persist:
@@ -314,43 +416,9 @@ class SimServer:
         if self._writer is not None:  # it is None once an earlier job has met a full disk
             self._writer.add(job)
 
-    def _send(self, messages: list[Message]) -> None:
-        for message in messages:
-            if message.kind == MessageKind.SNAPSHOT:
-                self._send_snapshot(message)
-            else:
-                self._world.network.send(message, partial(self._run, self.life, self._lost(message.receiver)))
-
-    def _lost(self, receiver: int) -> Callable[[], None]:
-        def report() -> None:
-            if self.member is not None:
-                self.member.report_unreachable(receiver)
-                self._wake()
-
-        return report
-
-    def _send_snapshot(self, message: Message) -> None:
-        """Sends the last commit of the store, and says where that stands: at or past the promise."""
-        data = self._store.copy()
-        position = load_position(data)
-        promised = message.snapshot
-        if promised is None or position.index < promised.index:
-            raise Violation(f"{self.name} promises a snapshot at {promised}, its store is at {position}")
-        message.snapshot = position
-        self._world.trace.tell(
-            self.name, f"sends {self._world.names[message.receiver]} a snapshot at entry {position.index}"
-        )
-        receiver, life = message.receiver, self.life
-
-        def ended(arrived: bool) -> None:
-            def report() -> None:
-                if self.member is not None:
-                    self.member.report_snapshot_sent(receiver, arrived)
-                    self._wake()
-
-            self._run(life, report)
-
-        self._world.network.send_snapshot(message, data, ended)
+    def store_copy(self) -> MemoryStore:
+        """Returns what the last commit of the store made durable."""
+        return self._store.copy()
 
     # The log ----------------------------------------------------------------------------------
     def log_durable(self, sequence: int) -> None:
@@ -358,19 +426,19 @@ class SimServer:
         if self.member is None:
             return
         self._volatile.persisted = sequence
-        for watcher in self._world.watchers:
-            watcher.persisted(self, sequence)
+        for onlooker in self._world.onlookers:
+            onlooker.persisted(self, sequence)
         self.member.persisted(sequence)
         self._release()
         self._wake()
 
     def snapshot_recorded(self, snapshot: SnapshotMetadata) -> None:
         """See LogOwner. Now the store is replaced, which takes a moment."""
-        delay_us = self._random.randint(*self._world.options.commit_us)
-        self._later(delay_us, partial(self._install, snapshot))
+        delay_us = self.random.randint(*self._world.options.commit_us)
+        self.later(delay_us, partial(self._install, snapshot))
         calm = self._world.network.calm
-        if not calm and self._random.random() < self._world.options.crash_in_install_share:
-            self._later(delay_us // 2, self._crash_while_installing)
+        if not calm and self.random.random() < self._world.options.crash_in_install_share:
+            self.later(delay_us // 2, self._crash_while_installing)
 
     def _crash_while_installing(self) -> None:
         if not self._world.network.calm:  # the time of faults may have ended meanwhile
@@ -381,12 +449,15 @@ class SimServer:
         self.crash(power=False, reason=f"log: {error.strerror}")
 
     def _sync_later(self, action: Callable[[], None]) -> None:
-        self._later(self._random.randint(*self._world.options.sync_us), action)
+        self.later(self.random.randint(*self._world.options.sync_us), action)
 
     def _release(self) -> None:
         """Sends what waited for the log."""
-        while self._volatile.held and self._volatile.held[0][0] <= self._volatile.persisted:
-            self._send(self._volatile.held.popleft()[1])
+        held = self._volatile.held
+        while held and held[0][0] <= self._volatile.persisted:
+            messages = held.popleft()[1]
+            if self.transport is not None:
+                self.transport.send(messages)
 
     def _install(self, snapshot: SnapshotMetadata) -> None:
         if self.member is None:
@@ -394,8 +465,8 @@ class SimServer:
         self._world.trace.tell(self.name, f"installs a snapshot at entry {snapshot.index}")
         self._take_received(snapshot)
         self._volatile.commit = None
-        for watcher in self._world.watchers:
-            watcher.installed(self, snapshot)
+        for onlooker in self._world.onlookers:
+            onlooker.installed(self, snapshot)
         self.member.snapshot_installed(snapshot, Keyspace(self._store), self._store)
         if self._writer is not None:
             self._writer.resume()
@@ -412,14 +483,14 @@ class SimServer:
     def _commit_store(self) -> None:
         if self.member is None:
             return
-        self._later(self._random.randint(*_COMMIT_INTERVAL_US), self._commit_store)
+        self.later(self.random.randint(*_COMMIT_INTERVAL_US), self._commit_store)
         if self._volatile.commit is not None:
             return
         self._volatile.commit = self._store.begin_commit()
         if self._volatile.commit is not None:
             applied = self.member.applied_snapshot.index
             done = partial(self._committed, self._volatile.commit, applied)
-            self._later(self._random.randint(*self._world.options.commit_us), done)
+            self.later(self.random.randint(*self._world.options.commit_us), done)
 
     def _committed(self, commit: MemoryCommit, applied: int) -> None:
         if commit is not self._volatile.commit or self.member is None:
@@ -447,16 +518,21 @@ class SimServer:
 
     # Inner -------------------------------------------------------------------------------------
     def _open_log(self) -> tuple[Wal, RecoveredLog]:
-        first, segment_bytes = self._first, self._world.options.segment_bytes
-        metadata = WalMetadata(first.cluster_id, first.member_id)
+        first, segment_bytes = self._beginning.first, self._world.options.segment_bytes
+        metadata = WalMetadata(self._beginning.cluster_id, self.member_id)
         if not log_exists(self.disk):
-            seed_store(self._store, first)
-            commit = self._store.begin_commit()
-            if commit is not None:
-                commit.write()
-                commit.finish()
-            create_log(self.disk, metadata, first.snapshot, segment_bytes=segment_bytes).close()
+            if first is not None:
+                self._seed(first)
+            snapshot = NOTHING if first is None else first.snapshot
+            create_log(self.disk, metadata, snapshot, segment_bytes=segment_bytes).close()
         return open_log(self.disk, metadata, segment_bytes=segment_bytes)
+
+    def _seed(self, first: FirstState) -> None:
+        seed_store(self._store, first)
+        commit = self._store.begin_commit()
+        if commit is not None:
+            commit.write()
+            commit.finish()
 
     def _config(self) -> MemberConfig:
         options = self._world.options
@@ -468,7 +544,7 @@ class SimServer:
             max_inflight_appends=options.max_inflight_appends,
         )
         return MemberConfig(
-            cluster_id=self._first.cluster_id,
+            cluster_id=self._beginning.cluster_id,
             raft=raft,
             name=self.name,
             client_urls=(f"http://{self.name}:2379",),
@@ -476,10 +552,3 @@ class SimServer:
             snapshot_count=options.snapshot_count,
             catchup_entries=options.catchup_entries,
         )
-
-
-def first_states(count: int) -> list[tuple[str, FirstState]]:
-    """Returns name and first state of each server of a new cluster."""
-    names = [f"n{number}" for number in range(1, count + 1)]
-    initial_cluster = {name: (f"http://{name}:2380",) for name in names}
-    return [(name, new_cluster(initial_cluster, name, "simulated")) for name in names]

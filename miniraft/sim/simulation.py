@@ -12,25 +12,29 @@ from miniraft.sim.faults import Faults
 from miniraft.sim.lease_checker import LeaseChecker
 from miniraft.sim.lease_clients import LeaseClients
 from miniraft.sim.log_checker import LogChecker
+from miniraft.sim.machines import Machines
+from miniraft.sim.membership_checker import MembershipChecker
+from miniraft.sim.membership_model import MembershipModel
 from miniraft.sim.model import Model
 from miniraft.sim.network import Network
-from miniraft.sim.operation import Operation, OperationKind, Outcome
+from miniraft.sim.operators import Operators
 from miniraft.sim.options import draw_options
 from miniraft.sim.scheduler import Scheduler
-from miniraft.sim.server import SimServer, World, first_states
+from miniraft.sim.settling import Settling
 from miniraft.sim.trace import Trace
 from miniraft.sim.violation import Violation
+from miniraft.sim.watch_checker import WatchChecker
+from miniraft.sim.watch_clients import WatchClients
 from miniraft.sim.workload import Workload
+from miniraft.sim.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from miniraft.sim.options import Options
-    from miniraft.sim.server import Watcher
+    from miniraft.sim.server import SimServer
 
 _HASH_INTERVAL_US = 500_000
-_SETTLE_STEP_US = 200_000
-_SETTLE_LIMIT_US = 60_000_000  # to elect, commit, catch up: some election timeouts
 
 
 class Simulation:
@@ -43,91 +47,66 @@ class Simulation:
         self.options = options or draw_options(Random(f"{seed} options"))
         self.scheduler = Scheduler()
         self.trace = Trace(self.scheduler, echo)
-        self.network = Network(self.scheduler, Random(f"{seed} network"), self.options)
-        firsts = first_states(self.options.nodes)
-        names = {first.member_id: name for name, first in firsts}
-        watchers: list[Watcher] = []
-        world = World(self.scheduler, self.network, self.trace, self.options, watchers, names)
-        self.servers = [SimServer(world, first, name, Random(f"{seed} {name}")) for name, first in firsts]
-        self.logs = LogChecker(self.servers)
+        self.network = Network(self.scheduler, self._random("network"), self.options)
+        self.world = World(self.scheduler, self.network, self.trace, self.options)
+        self.machines = Machines(self.world, seed, self.options.nodes)
+        self.membership = MembershipModel(self.machines.first)
+        self.logs = LogChecker(self.membership, self.world.names)
+        self.model = Model()
         self.clients = ClientChecker()
-        self.workload = Workload(
-            self.scheduler, Random(f"{seed} clients"), self.options, self.servers, self.clients
-        )
+        self.workload = Workload(self.world, self._random("clients"), self.clients)
         self.leases = LeaseChecker(self.scheduler, self.logs, self.options.clock_drift)
-        self.lease_clients = LeaseClients(
-            self.scheduler,
-            Random(f"{seed} leases"),
-            self.servers,
+        self.lease_clients = LeaseClients(self.world, self._random("leases"), self.leases)
+        self.watches = WatchChecker(self.logs, self.model)
+        self.watch_clients = WatchClients(self.world, self._random("watches"), self.watches)
+        checker = MembershipChecker(self.membership, self.logs)
+        self.operators = Operators(
+            self.world, self._random("operators"), self.machines, self.membership, checker
+        )
+        self.world.onlookers += [
+            self.logs,
+            checker,
             self.leases,
-            self.options.lease_clients,
-        )
-        watchers += [self.logs, self.leases, self.workload, self.lease_clients]
-        self.faults = Faults(
-            self.scheduler, Random(f"{seed} faults"), self.options, self.servers, self.network, self.trace
-        )
+            self.watches,
+            self.workload,
+            self.lease_clients,
+            self.watch_clients,
+            self.operators,
+        ]
+        self.faults = Faults(self.world, self._random("faults"))
+
+    def _random(self, purpose: str) -> Random:
+        return Random(f"{self.seed} {purpose}")
 
     def run(self) -> None:
         """Raises Violation when a promise is broken."""
-        for server in self.servers:
+        for server in self.world.servers:
             server.start()
         self._check_hashes()
         self.workload.start()
         self.lease_clients.start()
+        self.watch_clients.start()
+        self.operators.start()
         self.faults.start()
         self.scheduler.run_until(self.options.safety_ms * 1000)
         self.faults.heal()
-        self._settle()
+        for clients in (self.workload, self.lease_clients, self.watch_clients, self.operators):
+            clients.stopped = True
+        if not self._has_lost_too_many:
+            Settling(self).run()
         self._check_end()
 
-    # Liveness ---------------------------------------------------------------------------------
-    def _settle(self) -> None:
-        """Without faults there is soon a leader, every server serves, leases end, and all become equal."""
-        self.workload.stopped = self.lease_clients.stopped = True
-        unserved = {(server.name, kind) for server in self.servers for kind in _PROBES}
-        limit_us = self.scheduler.now_us + _SETTLE_LIMIT_US
+    @property
+    def members(self) -> list[SimServer]:
+        """The machines of the members as the committed log has them, but for those that are lost."""
+        servers = [self.world.machines[member_id] for member_id in self.membership.newest.members]
+        return [server for server in servers if not server.destroyed]
 
-        def ended(operation: Operation) -> None:
-            if operation.outcome == Outcome.DONE:
-                unserved.discard((operation.server, operation.kind))
-            else:
-                probe(operation.server, operation.kind)
-
-        def probe(name: str, kind: OperationKind) -> None:
-            if self.scheduler.now_us < limit_us:
-                self.workload.probe(by_name[name], kind, ended)
-
-        by_name = {server.name: server for server in self.servers}
-        for name, kind in sorted(unserved):
-            probe(name, kind)
-        while unserved or self.leases.alive or not self._all_equal():
-            if self.scheduler.now_us >= limit_us:
-                raise Violation(
-                    f"liveness: {_SETTLE_LIMIT_US // 1_000_000} s after all faults ended,"
-                    f" not served: {sorted(unserved) or 'nobody'}; leases that have not ended:"
-                    f" {self.leases.alive or 'none'}; {self._standing()}"
-                )
-            self.scheduler.run_until(self.scheduler.now_us + _SETTLE_STEP_US)
-
-    def _all_equal(self) -> bool:
-        members = [server.member for server in self.servers if server.member is not None]
-        applied = {member.applied_snapshot.index for member in members}
-        waiting = sum(member.status().pending_proposals for member in members)
-        return len(members) == len(self.servers) and len(applied) == 1 and not waiting
-
-    def _standing(self) -> str:
-        lines = []
-        for server in self.servers:
-            member = server.member
-            if member is None:
-                lines.append(f"{server.name} is down")
-            else:
-                raft = member.raft
-                lines.append(
-                    f"{server.name} {raft.role} in term {raft.term},"
-                    f" applied {raft.applied} of {raft.last_index}"
-                )
-        return "; ".join(lines)
+    @property
+    def _has_lost_too_many(self) -> bool:
+        """Whether the operators have given up a quorum, by a change that they took for failed."""
+        machines, voters = self.world.machines, self.membership.newest.voters
+        return sum(machines[voter].destroyed for voter in voters) > (len(voters) - 1) // 2
 
     # Checks -----------------------------------------------------------------------------------
     def _check_hashes(self) -> None:
@@ -141,15 +120,16 @@ class Simulation:
         missing = [index for index in indexes if index not in committed]
         if missing:
             raise Violation(f"nobody was seen to apply entry {missing[0]}")
-        model = Model()
-        model.apply_all(committed[index] for index in indexes)
-        self.clients.check_against(model)
-        for server in self.servers:
-            self._check_content(server, model)
+        self.model.follow(committed)
+        self.clients.check_against(self.model)
+        if not self._has_lost_too_many:
+            for server in self.members:
+                self._check_content(server)
 
-    def _check_content(self, server: SimServer, model: Model) -> None:
+    def _check_content(self, server: SimServer) -> None:
         if server.member is None:
             raise Violation(f"{server.name} is down at the end")
+        model = self.model
         result = server.member.keyspace.range(RangeRequest(key=b"\0", range_end=b"\0"))
         found = {pair.key: pair.value for pair in map(KeyValue.FromString, result.kvs)}
         if (result.revision, found) != (model.revision, model.current()):
@@ -157,6 +137,3 @@ class Simulation:
                 f"{server.name} ends at revision {result.revision} with {found},"
                 f" the log means {model.revision} with {model.current()}"
             )
-
-
-_PROBES = (OperationKind.PUT, OperationKind.GET)

@@ -17,21 +17,19 @@ from miniraft.pb.rpc_pb2 import (
     TxnRequest,
 )
 from miniraft.server.proposal import RequestKind
+from miniraft.sim.onlooker import Onlooker
 from miniraft.sim.operation import Operation, OperationKind, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from random import Random
 
     from miniraft.errors import EtcdError
-    from miniraft.raft.state import SnapshotMetadata
-    from miniraft.server.effects import Effects, Reply
+    from miniraft.server.effects import Reply
     from miniraft.server.member import Member
     from miniraft.sim.client_checker import ClientChecker
-    from miniraft.sim.options import Options
-    from miniraft.sim.scheduler import Scheduler
     from miniraft.sim.server import SimServer
-    from miniraft.wal.interface import RecoveredLog
+    from miniraft.sim.world import World
 
 _MEAN_PATIENCE_US = 1_500_000  # of a client with one request
 _STUBBORN_SHARE = 0.1  # of requests, whose client waits for the server's answer whatever it takes
@@ -47,22 +45,15 @@ _SHARES = {
 }
 
 
-class Workload:
+class Workload(Onlooker):
     """All clients of a run, and the way back for the servers' answers."""
 
-    def __init__(
-        self,
-        scheduler: Scheduler,
-        random: Random,
-        options: Options,
-        servers: Sequence[SimServer],
-        checker: ClientChecker,
-    ) -> None:
+    def __init__(self, world: World, random: Random, checker: ClientChecker) -> None:
         self.stopped = False  # no new requests
-        self._scheduler = scheduler
+        self._scheduler = world.scheduler
         self._random = random
-        self._options = options
-        self._servers = servers
+        self._options = world.options
+        self._servers = world.servers
         self._checker = checker
         self._waiting: dict[Operation, Callable[[], None]] = {}  # how each one's client goes on
         self._mod_revisions: dict[bytes, int] = {}  # as the clients last heard
@@ -77,19 +68,7 @@ class Workload:
         operation = self._begin(kind, server)
         self._send(operation, server, partial(ended, operation))
 
-    # Watcher ----------------------------------------------------------------------------------
-    def started(self, server: SimServer, recovered: RecoveredLog) -> None:
-        """Clients find out by asking."""
-
-    def drained(self, server: SimServer, effects: Effects) -> None:
-        """Clients see only answers."""
-
-    def persisted(self, server: SimServer, sequence: int) -> None:
-        """Clients see only answers."""
-
-    def installed(self, server: SimServer, snapshot: SnapshotMetadata) -> None:
-        """Clients see only answers."""
-
+    # Onlooker ---------------------------------------------------------------------------------
     def replied(self, server: SimServer, reply: Reply) -> None:
         """An answer: a read is done with it only now, locally."""
         operation = reply.handle
@@ -158,9 +137,10 @@ class Workload:
         compare = Compare(
             key=key, target=Compare.MOD, result=Compare.EQUAL, mod_revision=operation.expected_revision
         )
+        twin = PutRequest(key=b"twin of " + key, value=operation.value)  # changes in the same revision
         txn = TxnRequest(
             compare=[compare],
-            success=[RequestOp(request_put=put)],
+            success=[RequestOp(request_put=put), RequestOp(request_put=twin)],
             failure=[RequestOp(request_range=RangeRequest(key=key))],
         )
         return RequestKind.TXN, txn.SerializeToString()

@@ -3,8 +3,10 @@
 import asyncio
 
 from miniraft.pb import peer_pb2
+from miniraft.peer import transport
 from miniraft.peer.handshake import LocalMember, check_caller, check_receiver
 from miniraft.peer.interface import PeerAddress
+from miniraft.raft.message import Message, MessageKind
 from tests.support.peer_ends import End, connected, eventually
 
 LOCAL = LocalMember(
@@ -59,7 +61,66 @@ def test_a_member_of_another_cluster_is_refused_and_told_why(tmp_path):
     asyncio.run(scenario())
 
 
-def test_a_member_not_known_yet_gets_in_once_it_is(tmp_path):
+def test_a_member_not_known_yet_is_let_in_if_it_can_be_answered():
+    assert check_caller(LOCAL, hello(member_id=0xF5, peer_urls=["http://127.0.0.1:1"])) is None
+    removed = check_caller(LOCAL, hello(member_id=0xD4, peer_urls=["http://127.0.0.1:1"]))
+    assert removed.kind == "removed-member"
+
+
+def test_a_member_not_known_yet_is_heard_and_answered(tmp_path):
+    """Added while this one was away, it may be the leader that has the news of it."""
+
+    async def scenario():
+        async with End(tmp_path / "1", 1) as one, End(tmp_path / "2", 2) as two:
+            two.local.peer_urls = (two.url,)
+            two.transport.set_peers([one.address])
+            await eventually(lambda: connected(two, one) and connected(one, two))
+            two.transport.send([Message(MessageKind.HEARTBEAT, 2, 1, term=3)])
+            await eventually(lambda: one.messages)
+            one.transport.send([Message(MessageKind.HEARTBEAT_RESPONSE, 1, 2, term=3)])
+            await eventually(lambda: two.messages)
+            one.transport.set_peers([])  # the log tells of another change first
+            one.transport.send([Message(MessageKind.HEARTBEAT_RESPONSE, 1, 2, term=4)])
+            await eventually(lambda: [message.term for message in two.messages] == [3, 4])
+            one.local.is_removed = {2}.__contains__
+            one.transport.set_peers([])
+            await eventually(lambda: two.refusals)
+            assert two.refusals[0][1].kind == "removed-member"
+            assert not connected(one, two)
+
+    asyncio.run(scenario())
+
+
+def test_a_member_that_has_moved_is_answered_where_it_says_it_is(tmp_path):
+    async def scenario():
+        async with End(tmp_path / "1", 1) as one, End(tmp_path / "2", 2) as two:
+            two.local.peer_urls = (two.url,)
+            one.transport.set_peers([PeerAddress(2, "m2", ("http://127.0.0.1:1",))])
+            two.transport.set_peers([one.address])
+            await eventually(lambda: connected(one, two))
+
+    asyncio.run(scenario())
+
+
+def test_of_callers_that_nobody_knows_only_some_are_answered(tmp_path, monkeypatch):
+    monkeypatch.setattr(transport, "_MOST_GUESTS", 1)
+
+    async def scenario():
+        async with (
+            End(tmp_path / "1", 1) as one,
+            End(tmp_path / "2", 2) as two,
+            End(tmp_path / "3", 3) as three,
+        ):
+            for guest in (two, three):
+                guest.local.peer_urls = (guest.url,)
+                guest.transport.set_peers([one.address])
+                await eventually(lambda guest=guest: connected(one, guest))
+            assert not connected(one, two)
+
+    asyncio.run(scenario())
+
+
+def test_a_member_that_does_not_say_where_it_is_gets_in_once_it_is_known(tmp_path):
     async def scenario():
         async with End(tmp_path / "1", 1) as one, End(tmp_path / "2", 2) as two:
             two.transport.set_peers([one.address])

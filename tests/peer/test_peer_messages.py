@@ -73,11 +73,24 @@ def test_round_trips_are_measured_but_not_for_every_batch(tmp_path):
             for index in range(1, 51):
                 one.transport.send([append(1, 2, index)])
                 await asyncio.sleep(0.001)
-            await eventually(lambda: len(two.messages) == 50 and one.round_trips)
-            assert len(one.round_trips) <= 3
-            assert 0 < one.round_trips[0] < 5
+            measured = one.transport.statistics()[2].round_trip_seconds
+            await eventually(lambda: len(two.messages) == 50 and measured.count)
+            assert measured.count <= 3
+            assert 0 < measured.sum < 5
             assert one.transport.statistics()[2].sent_bytes > 0
             assert two.transport.statistics()[1].received_bytes == one.transport.statistics()[2].sent_bytes
+
+    asyncio.run(scenario())
+
+
+def test_round_trips_are_measured_when_there_is_nothing_to_say(tmp_path):
+    async def scenario():
+        often = PeerSettings(echo_interval_ms=1, idle_echo_interval_ms=5)
+        async with pair(tmp_path, settings=often) as (one, two):
+            for end, other in ((one, 2), (two, 1)):
+                measured = end.transport.statistics()[other].round_trip_seconds
+                await eventually(lambda measured=measured: measured.count >= 3)
+            assert one.messages == two.messages == []
 
     asyncio.run(scenario())
 

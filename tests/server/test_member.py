@@ -1,15 +1,20 @@
+from random import Random
+
 import pytest
 
 from miniraft import errors
 from miniraft.pb.log_pb2 import ConfigChange
-from miniraft.pb.rpc_pb2 import CompactionRequest, PutRequest, RangeRequest, TxnRequest
+from miniraft.pb.rpc_pb2 import CompactionRequest, LeaseRevokeRequest, PutRequest, RangeRequest, TxnRequest
 from miniraft.raft.interface import ProposalDropped
 from miniraft.raft.message import Message, MessageKind
+from miniraft.raft.state import HardState
 from miniraft.server.limits import Limits
 from miniraft.server.member import REMOVED
 from miniraft.server.metastate import load_position
 from miniraft.server.proposal import RequestKind, encode_proposal
+from miniraft.server.restore import restore_member
 from miniraft.version import CLUSTER_VERSION
+from miniraft.wal.interface import RecoveredLog, WalMetadata
 from tests.server.harness import TICK_MS, Wired, put
 
 TIMEOUT_MS = 5000 + 2 * 1000
@@ -168,6 +173,38 @@ def test_too_large_and_too_many():
     leader.put("many")
     cluster.pump()
     assert leader.answers.error("many") == errors.TOO_MANY_REQUESTS
+
+
+@pytest.mark.parametrize("prefers", [False, True])
+def test_revocations_may_come_where_other_requests_are_too_many(prefers):
+    """Feature gate PriorityRequest. A change of membership may always come."""
+    cluster = Wired(3, limits=Limits(max_unapplied_entries=2), prefers_revocations=prefers)
+    leader = cluster.elect()
+    leader.hold_log = True
+    revoke = LeaseRevokeRequest(ID=7).SerializeToString()
+    for number in range(3):
+        leader.put(number)
+    cluster.pump()
+    assert leader.member.raft.committed - leader.member.raft.applied == 3
+
+    leader.put("put")
+    leader.member.propose("revoke", RequestKind.LEASE_REVOKE, revoke, b"", cluster.now_ms)
+    cluster.pump()
+    assert leader.answers.error("put") == errors.TOO_MANY_REQUESTS
+    assert ("revoke" in leader.answers.replies) is not prefers
+    change = ConfigChange(kind=ConfigChange.UPDATE, member_id=77).SerializeToString()
+    leader.member.propose_config_change("change", change, cluster.now_ms)
+    cluster.pump()
+    assert "change" not in leader.answers.replies
+    leader.member.propose("too late", RequestKind.LEASE_REVOKE, revoke, b"", cluster.now_ms)
+    cluster.pump()
+    assert leader.answers.error("too late") == errors.TOO_MANY_REQUESTS, "twice as much is the limit"
+
+    cluster.release(leader)
+    cluster.tick()
+    assert leader.answers.error("change").message == errors.MEMBER_NOT_FOUND.message
+    expected = errors.LEASE_NOT_FOUND if prefers else errors.TOO_MANY_REQUESTS
+    assert leader.answers.error("revoke").message == expected.message
 
 
 def test_what_waits_for_a_leader_is_bounded():
@@ -384,6 +421,30 @@ def test_removed_member_stops_after_the_others_know(number):
     others[0].put("after", now_ms=cluster.now_ms)
     cluster.tick(30)
     assert others[0].answers.result("after").revision == 2
+
+
+def test_a_removed_member_that_is_started_again_stops_by_itself():
+    """Whoever it knows may be gone as well: nobody would tell it."""
+    cluster = Wired(3)
+    leader = cluster.elect()
+    gone = next(node for node in cluster.nodes if node is not leader)
+    change = ConfigChange(kind=ConfigChange.REMOVE, member_id=gone.member.member_id)
+    leader.member.propose_config_change("remove", change.SerializeToString(), cluster.now_ms)
+    cluster.pump()
+    position = gone.member.applied_snapshot
+    log = RecoveredLog(
+        WalMetadata(gone.first.cluster_id, gone.first.member_id),
+        HardState(position.term, 0, position.index),
+        position,
+        [],
+    )
+    again = restore_member(gone.config, log, gone.store, Random(1), 1 << 50, 0)
+    reasons = []
+    for now_ms in range(0, 6000, 100):
+        again.tick(now_ms)
+        reasons.append(again.drain().stop_reason)
+    assert reasons[0] == ""  # others, who do not know yet, may still need its vote
+    assert REMOVED in reasons
 
 
 # Compaction --------------------------------------------------------------------------------

@@ -87,15 +87,25 @@ def test_removal(listed, member_id, connected, expected):
 
 
 @pytest.mark.parametrize(
-    ("listed", "expected"),
+    ("listed", "connected", "expected"),
     [
-        (members(started=1, learners=1), "taken"),
-        (members(started=2, waiting=2, learners=1), "taken"),
-        (members(started=1, waiting=2, learners=1), NOT_STARTED),
+        (members(started=1, learners=1), links(n50=1), "taken"),
+        (members(started=1, learners=1), links(), UNHEALTHY),  # one of two would be left
+        (members(started=2, waiting=2, learners=1), links(n2=1, n50=1), "taken"),
+        (members(started=1, waiting=2, learners=1), links(n50=1), NOT_STARTED),
+        (members(started=3, learners=1), links(n2=1, n50=1), "taken"),  # n3 is down, the learner is there
+        (members(started=3, learners=1), links(n2=1), UNHEALTHY),  # neither is: two of four would be left
+        (members(started=3, learners=1), links(n2=1, n3=1), "taken"),  # three of four, as in etcd
     ],
 )
-def test_promotion(listed, expected):
-    assert verdict(check_promotion, listed) == expected
+def test_promotion(listed, connected, expected):
+    assert verdict(check_promotion, listed, 50, connected) == expected
+
+
+def test_the_learner_itself_may_be_asked_for_its_promotion():
+    listed = [MemberInfo(2, "n2", (), (), False), MemberInfo(1, "n1", (), (), True)]
+    assert verdict(check_promotion, listed, 1, links(n2=1)) == "taken"
+    assert verdict(check_promotion, listed, 1, links()) == UNHEALTHY
 
 
 class RaftWithProgress:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from miniraft.pb.log_pb2 import ConfigChange
 from miniraft.sim.__main__ import main, replay_command
 from miniraft.sim.options import Options
 from miniraft.sim.simulation import Simulation
@@ -34,7 +35,18 @@ EVENTS = (
     "no space left",
     "is asked to take over",
     "quorum lost",
+    "is leader no more (removed)",
+    "permanently removed",
+    "says it has been removed",
+    "machine is lost for good",
+    "moves from",
+    "is refused: etcdserver: unhealthy cluster",
+    "failed: etcdserver: too many learner members",
+    "failed: etcdserver: Peer URLs already exists",
+    "failed: etcdserver: member not found",
+    ", compacted at",
 )
+CHANGES = [ConfigChange.Kind.Name(kind) for kind in ConfigChange.Kind.values()]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -47,6 +59,9 @@ def test_promises_are_kept(seed, seen):
         raise
     seen.update(event for line in simulation.trace.lines for event in EVENTS if event in line)
     seen.update(f"{operation.kind} {operation.outcome}" for operation in simulation.clients.operations)
+    seen.update(ConfigChange.Kind.Name(kind) for kind, _ in simulation.membership.accepted)
+    seen[f"{len(simulation.membership.newest.voters)} voters at the end"] += 1
+    seen["watch events"] += simulation.watches.event_count
 
 
 def test_the_runs_were_worth_it(seen):
@@ -57,6 +72,10 @@ def test_the_runs_were_worth_it(seen):
         *EVENTS,
         *(f"{kind} done" for kind in ("put", "delete", "swap", "get", "stale get", "compact")),
         "put unknown",
+        *CHANGES,
+        "1 voters at the end",
+        "5 voters at the end",
+        "watch events",
     ]
     assert [event for event in wanted if not seen[event]] == []
 
@@ -66,6 +85,25 @@ def test_five_servers_that_crash_all_the_time():
     simulation = Simulation(7, options)
     simulation.run()
     assert simulation.logs.last_committed > 100
+
+
+def test_growing_and_shrinking_all_the_time():
+    options = Options(
+        nodes=1,
+        operators=2,
+        wish_us=(20_000, 200_000),
+        strict_share=0,
+        crash_rate=0.1,
+        partition_rate=0.1,
+        snapshot_count=20,
+        catchup_entries=5,
+    )
+    simulation = Simulation(7, options)
+    simulation.run()
+    sizes = [len(membership.voters) for membership in simulation.membership.between(1, 10_000)]
+    assert sizes[0] == 1
+    assert max(sizes) >= 5
+    assert min(sizes[sizes.index(max(sizes)) :]) <= 2
 
 
 def test_same_seed_gives_the_same_run_in_another_process():
@@ -95,8 +133,9 @@ def test_command_tells_the_story_and_the_result(capsys):
 
 
 def test_command_says_how_to_see_a_failure_again(capsys, monkeypatch):
-    monkeypatch.setattr("miniraft.sim.simulation._SETTLE_LIMIT_US", 0)
-    assert main(["--seed", "5", "--nodes", "3", "--seconds", "2"]) == 1
+    monkeypatch.setattr("miniraft.sim.settling._LIMIT_US", 0)
+    chosen = "--seed 5 --nodes 3 --seconds 2 --operators 0 --watches 2"
+    assert main(chosen.split()) == 1
     told = capsys.readouterr().out
     assert "VIOLATION" in told
-    assert "python -m miniraft.sim --seed 5 --nodes 3 --seconds 2 --trace" in told
+    assert f"python -m miniraft.sim {chosen} --trace" in told
