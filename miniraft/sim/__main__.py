@@ -18,12 +18,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=1, help="how many seeds, from --seed on (default 1)")
     parser.add_argument("--nodes", type=int, help="how many servers, 1 to 9 (default: drawn)")
     parser.add_argument("--seconds", type=int, help="virtual seconds with faults (default: drawn)")
-    parser.add_argument("--operators", type=int, help="who change the membership (default: drawn, 0 to 2)")
-    parser.add_argument("--watches", type=int, help="how many clients watch (default: drawn, 0 to 4)")
+    parser.add_argument(
+        "--operators", type=int, help="how many people change the membership, 0 to 9 (default: drawn)"
+    )
+    parser.add_argument("--watches", type=int, help="how many clients watch, 0 to 100 (default: drawn)")
     parser.add_argument("--trace", action="store_true", help="tell what happens")
     given = parser.parse_args(arguments)
     safety_ms = None if given.seconds is None else given.seconds * 1000
     chosen = Chosen(given.nodes, safety_ms, given.operators, given.watches)
+    try:
+        draw_options(Random(0), chosen)
+    except ValueError as error:
+        parser.error(str(error))
     failures = 0
     for seed in range(given.seed, given.seed + given.runs):
         failures += not run_one(seed, chosen, trace=given.trace)

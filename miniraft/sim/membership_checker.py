@@ -1,6 +1,8 @@
 """What the members make of the membership, against what the committed log means.
 
 - whoever has applied the same entries has the same members, in Raft and in the member list;
+- whoever has applied a change knows after a crash too that it was committed: those who have left
+  may be gone for good;
 - nobody leads who is no voter by what it has applied itself: a leader that is removed steps down;
 - a member that knows of its removal ends soon, and none ends for another reason;
 - a change that was acknowledged is in the log;
@@ -38,11 +40,18 @@ class MembershipChecker(Onlooker):
         self._model = model
         self._logs = logs
         self._leaving: dict[str, tuple[int, int]] = {}  # who knows of its removal -> life, ticks by then
+        self._applied_change: dict[str, int] = {}  # the entry of the last one, by server
 
     # Onlooker ---------------------------------------------------------------------------------
     def started(self, server: SimServer, recovered: object) -> None:  # noqa: ARG002 (see Onlooker)
         """The member list comes from the store."""
         self._check_members(server)
+        applied_change = self._applied_change.get(server.name, 0)
+        if server.member is not None and server.member.raft.committed < applied_change:
+            raise Violation(
+                f"membership: {server.name} had applied the change at entry {applied_change}, and after a"
+                f" crash knows only {server.member.raft.committed} to be committed"
+            )
         if self._has_left(server):
             self._leaving[server.name] = (server.life, server.ticks)
 
@@ -54,6 +63,7 @@ class MembershipChecker(Onlooker):
         membership = self._model.at(member.applied_snapshot.index)
         if effects.membership_changed:
             self._check_members(server)
+            self._applied_change[server.name] = self._model.last_change(member.applied_snapshot.index)
         self._check_config(server.name, member.raft.config, membership.config)
         if server.leads and server.member_id not in membership.voters:
             raise Violation(f"{server.name} leads term {member.raft.term}, but it is no voter any more")

@@ -108,6 +108,11 @@ class MembershipModel:
         position = bisect_right(self._indexes, index)
         return self._memberships[position - 1] if position else NOBODY
 
+    def last_change(self, index: int) -> int:
+        """Returns the entry of the last change up to `index`, 0 if there is none."""
+        position = bisect_right(self._indexes, index)
+        return self._indexes[position - 1] if position else 0
+
     def between(self, first: int, last: int) -> Sequence[Membership]:
         """Returns all that were in force while the applied index went from `first` to `last`."""
         begin, end = bisect_right(self._indexes, first), bisect_right(self._indexes, last)

@@ -59,6 +59,10 @@ class Options:
     def __post_init__(self) -> None:
         if not 1 <= self.nodes <= 9:
             raise ValueError(f"{self.nodes} nodes: 1 to 9 can be simulated")
+        if not 0 <= self.operators <= 9:
+            raise ValueError(f"{self.operators} operators: 0 to 9 can be simulated")
+        if not 0 <= self.watch_clients <= 100:
+            raise ValueError(f"{self.watch_clients} clients that watch: 0 to 100 can be simulated")
 
 
 class Chosen(NamedTuple):

@@ -52,7 +52,7 @@ _DRAIN_DELAY_US = (5, 300)  # events in between are handled as one batch
 _COMMIT_INTERVAL_US = (50_000, 150_000)
 _REPLAY_DELAY_US = (50, 1_000)  # between two steps of those who catch up with watches
 _REQUEST_IDS_IN_A_LIFE = 1 << 32
-_MOST_MACHINES = 256
+_MOST_MACHINES = 1 << 16
 _MOST_DISMISSALS = 3  # so often a removed member is started again, less one, before it is left alone
 
 

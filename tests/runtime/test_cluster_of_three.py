@@ -9,6 +9,7 @@ from miniraft.pb.log_pb2 import ConfigChange
 from miniraft.runtime import log
 from miniraft.runtime.server import StartError
 from miniraft.server.identity import added_member_id
+from miniraft.server.member import REMOVED
 from tests.support.certificates import Authority
 from tests.support.peer_ends import eventually
 from tests.support.servers import PATIENCE_SECONDS, TestCluster, free_ports, get, linearizable_get, put
@@ -236,6 +237,21 @@ def test_a_removed_member_stops_and_says_so(tmp_path):
             reason = await asyncio.wait_for(asyncio.shield(removed.stopped), PATIENCE_SECONDS)
             assert "removed from" in reason
             await put(leader, "a", "1")
+
+    run(scenario)
+
+
+def test_a_leader_that_removes_itself_is_not_sent_away_by_others_before_its_time(tmp_path):
+    """One of them may not know yet, and still need its vote."""
+
+    async def scenario():
+        async with TestCluster(tmp_path) as cluster:
+            leader = cluster.servers[await cluster.wait_for_leader()].node
+            change = ConfigChange(kind=ConfigChange.REMOVE, member_id=leader.member_id)
+            await leader.propose_config_change(change.SerializeToString())
+            assert leader.member.is_leaving
+            reason = await asyncio.wait_for(asyncio.shield(leader.stopped), PATIENCE_SECONDS)
+            assert reason == REMOVED
 
     run(scenario)
 

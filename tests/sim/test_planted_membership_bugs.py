@@ -183,6 +183,11 @@ def test_a_restart_with_the_first_membership(monkeypatch):
     first_violation(["membership: Raft at", "elections: ", "counts as committed"], BUSY)
 
 
+def test_applying_a_change_before_its_commitment_is_durable(monkeypatch):
+    monkeypatch.setattr(output, "_waiting_change", lambda node: 0)
+    first_violation("knows only", BUSY)
+
+
 def test_members_that_were_removed_and_disturb(monkeypatch):
     campaign = election.campaign
 

@@ -132,6 +132,20 @@ def test_command_tells_the_story_and_the_result(capsys):
     assert told.splitlines()[-1].endswith("all promises kept")
 
 
+@pytest.mark.parametrize(
+    ("chosen", "told"),
+    [
+        ("--nodes 10", "10 nodes: 1 to 9"),
+        ("--operators -1", "-1 operators: 0 to 9"),
+        ("--watches 101", "101 clients that watch: 0 to 100"),
+    ],
+)
+def test_command_names_what_it_cannot_simulate(chosen, told, capsys):
+    with pytest.raises(SystemExit):
+        main(chosen.split())
+    assert told in capsys.readouterr().err
+
+
 def test_command_says_how_to_see_a_failure_again(capsys, monkeypatch):
     monkeypatch.setattr("miniraft.sim.settling._LIMIT_US", 0)
     chosen = "--seed 5 --nodes 3 --seconds 2 --operators 0 --watches 2"
