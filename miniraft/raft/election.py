@@ -127,7 +127,9 @@ def handle_vote_response(node: Node, message: Message) -> None:
     pre_vote = node.role == Role.PRE_CANDIDATE
     expected = MessageKind.PRE_VOTE_RESPONSE if pre_vote else MessageKind.VOTE_RESPONSE
     _learn_commit(node, message)
-    if message.kind == expected and message.context == node.campaign_term:
+    if not may_stand(node):
+        become_follower(node, node.term, NO_MEMBER, "membership changed")
+    elif message.kind == expected and message.context == node.campaign_term:
         _count_vote(node, message.sender, not message.reject, message.reject_reason)
 
 

@@ -38,7 +38,7 @@ class Settling:
         if not options.pre_vote:
             self._world.network.knows_members = True
         self._run_until_rest(with_removed=False)
-        if self._removed:
+        if self._removed and not self._simulation.has_lost_too_many:
             if not self._world.network.knows_members:
                 self._check_leader_stays()
                 self._world.network.knows_members = True
@@ -48,6 +48,8 @@ class Settling:
         scheduler = self._world.scheduler
         begun_us = scheduler.now_us
         while unrest := self._unrest() + (self._still_running() if with_removed else []):
+            if self._simulation.has_lost_too_many:
+                return
             if scheduler.now_us >= begun_us + _LIMIT_US:
                 raise Violation(
                     f"liveness: {_LIMIT_US // 1_000_000} s after all faults ended, {'; '.join(unrest)};"

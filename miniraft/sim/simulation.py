@@ -92,8 +92,7 @@ class Simulation:
         self.faults.heal()
         for clients in (self.workload, self.lease_clients, self.watch_clients, self.operators):
             clients.stopped = True
-        if not self._has_lost_too_many:
-            Settling(self).run()
+        Settling(self).run()
         self._check_end()
 
     @property
@@ -103,8 +102,9 @@ class Simulation:
         return [server for server in servers if not server.destroyed]
 
     @property
-    def _has_lost_too_many(self) -> bool:
-        """Whether the operators have given up a quorum, by a change that they took for failed."""
+    def has_lost_too_many(self) -> bool:
+        """Whether the operators have given up a quorum, by a change that they took for failed: there is
+        no way on from here, and everything else is still promised."""
         machines, voters = self.world.machines, self.membership.newest.voters
         return sum(machines[voter].destroyed for voter in voters) > (len(voters) - 1) // 2
 
@@ -122,7 +122,7 @@ class Simulation:
             raise Violation(f"nobody was seen to apply entry {missing[0]}")
         self.model.follow(committed)
         self.clients.check_against(self.model)
-        if not self._has_lost_too_many:
+        if not self.has_lost_too_many:
             for server in self.members:
                 self._check_content(server)
 
