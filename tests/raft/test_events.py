@@ -748,6 +748,29 @@ def test_a_transfer_election_is_not_held_up_by_those_who_hear_the_leader():
     assert (cluster.leader(), cluster[3].term) == (3, 2)
 
 
+def test_a_candidate_that_learns_of_its_own_removal_stands_no_more():
+    """A refusal tells what is committed: here that the candidate has left, so no vote counts any more."""
+    removal = Entry(1, 2, 1, b"2 1")
+    raft = member(log=[*entries_of(1), removal], term=1, voters=(1, 2, 3, 4))
+    raft.campaign()
+    drain(raft)
+    assert raft.role == "candidate"
+    step(raft, K.VOTE_RESPONSE, 2, term=2, context=2, reject=True, commit=2, log_term=1)
+    assert raft.committed == 2
+    for voter in (3, 4):
+        step(raft, K.VOTE_RESPONSE, voter, term=2, context=2)
+    assert raft.role == "follower"
+
+
+def test_a_refusal_tells_a_candidate_nothing_of_another_history():
+    raft = member(log=entries_of(1, 1), term=1)
+    raft.campaign()
+    drain(raft)
+    step(raft, K.VOTE_RESPONSE, 2, term=2, context=2, reject=True, commit=2, log_term=2)
+    step(raft, K.VOTE_RESPONSE, 2, term=2, context=2, reject=True, commit=9, log_term=1)
+    assert raft.committed == 0
+
+
 def test_message_kinds_are_stable():
     assert [(kind.name, kind.value) for kind in MessageKind][:4] == [
         ("APPEND", 1),
