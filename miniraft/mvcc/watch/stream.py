@@ -41,7 +41,7 @@ class WatchStream:
         self.watchers: dict[int, Watcher] = {}
         self._hub = hub
         self._on_ready = on_ready
-        self._most_messages = MOST_MESSAGES if most_messages is None else most_messages
+        self._own_bound = most_messages
         self._next_id = 0
         self._queue: deque[Message] = deque()
         self._notice_count = 0
@@ -126,6 +126,10 @@ class WatchStream:
         if self._event_bytes >= MOST_BYTES:
             return True
         return len(self._queue) - self._notice_count >= self._most_messages + len(self.watchers)
+
+    @property
+    def _most_messages(self) -> int:
+        return MOST_MESSAGES if self._own_bound is None else self._own_bound
 
     @property
     def has_many_notices(self) -> bool:
