@@ -98,11 +98,11 @@ class Folder:
     def write_key(self, name: str, key: ec.EllipticCurvePrivateKey) -> None:
         """Writes a new key; an existing file is an error."""
         content = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        self._write(name, content, KEY_MODE)
+        self.write(name, content, KEY_MODE)
 
     def write_certificate(self, name: str, certificate: x509.Certificate, *, replace: bool = False) -> None:
         """Writes a certificate; an existing file is an error unless it is to be renewed."""
-        self._write(name, certificate.public_bytes(Encoding.PEM), CERTIFICATE_MODE, replace=replace)
+        self.write(name, certificate.public_bytes(Encoding.PEM), CERTIFICATE_MODE, replace=replace)
 
     def give(self, name: str) -> None:
         """Hands a file to the owner asked for."""
@@ -129,7 +129,8 @@ class Folder:
             raise CertificateError(f"{self.path / name} is too large for a certificate or a key")
         return content
 
-    def _write(self, name: str, content: bytes, mode: int, *, replace: bool = False) -> None:
+    def write(self, name: str, content: bytes, mode: int, *, replace: bool = False) -> None:
+        """Writes a file of any content; an existing one is an error unless it is to be replaced."""
         final = self.path / name
         temporary = self.path / f".{name}.{secrets.token_hex(8)}"
         try:

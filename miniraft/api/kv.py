@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from miniraft.api.guard import Guard
 from miniraft.api.responses import (
@@ -75,9 +75,7 @@ class KeyValueApi:
                 await self._guard.require_read(call, request.key, request.range_end)
             result = service.range(request)
         finally:
-            seconds = perf_counter() - began
-            if seconds > self._slow_seconds:
-                service.applies.took_too_long("read-only range", seconds)
+            self._note_if_slow("read-only range", began)
         return range_response(self._headers.field(result.revision), result)
 
     async def put(self, call: Call, raw: bytes) -> bytes:
@@ -87,12 +85,7 @@ class KeyValueApi:
         if not service.has_space_for(validation.put_cost(request)):
             await refuse_for_space(service, call)
         validation.check_put(request)
-        header = await self._guard.header(call) if self._guard.authorization.enabled else b""
-        try:
-            result = await call.wait_on(service.propose(_PUT, raw, header))
-        except EtcdError as error:
-            await await_alarm(service, call, error)
-            raise
+        result = await self._write(call, _PUT, raw)
         return put_response(self._headers.field(result.revision), result)
 
     async def delete_range(self, call: Call, raw: bytes) -> bytes:
@@ -113,12 +106,7 @@ class KeyValueApi:
         if validation.is_read_only(request):
             result = await self._read_only_txn(call, request)
         else:
-            header = await self._guard.header(call) if self._guard.authorization.enabled else b""
-            try:
-                result = await call.wait_on(service.propose(_TXN, raw, header))
-            except EtcdError as error:
-                await await_alarm(service, call, error)
-                raise
+            result = await self._write(call, _TXN, raw)
         return txn_response(self._headers.field(result.revision), result)
 
     async def _read_only_txn(self, call: Call, request: TxnRequest) -> TxnResult:
@@ -130,9 +118,21 @@ class KeyValueApi:
                 await self._guard.require_txn(call, request)
             return self._service.read_only_txn(request)
         finally:
-            seconds = perf_counter() - began
-            if seconds > self._slow_seconds:
-                self._service.applies.took_too_long("read-only txn", seconds)
+            self._note_if_slow("read-only txn", began)
+
+    def _note_if_slow(self, operation: str, began: float) -> None:
+        seconds = perf_counter() - began
+        if seconds > self._slow_seconds:
+            self._service.applies.took_too_long(operation, seconds)
+
+    async def _write(self, call: Call, kind: int, raw: bytes) -> Any:
+        """Has a write that takes space proposed; returns its result. Raises EtcdError."""
+        header = await self._guard.header(call) if self._guard.authorization.enabled else b""
+        try:
+            return await call.wait_on(self._service.propose(kind, raw, header))
+        except EtcdError as error:
+            await await_alarm(self._service, call, error)
+            raise
 
     async def compact(self, call: Call, raw: bytes) -> bytes:
         """Drops what only reads below a revision need."""

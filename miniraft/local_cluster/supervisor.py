@@ -79,9 +79,7 @@ class Supervisor:
         The leader comes last: it would hand over to a member that is just stopping, and wait.
         """
         leader = self.view().leader
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._stop_watching()
         last = [self.processes[leader.name]] if leader else []
         first = [process for process in self.processes.values() if process not in last]
         for group in (first, last):
@@ -91,10 +89,13 @@ class Supervisor:
 
     async def end(self) -> None:
         """Kills every member: for a cluster whose data nobody wants any more."""
+        await self._stop_watching()
+        await asyncio.gather(*(process.kill() for process in self.processes.values() if process.alive))
+
+    async def _stop_watching(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.gather(*(process.kill() for process in self.processes.values() if process.alive))
 
     def kill_all(self) -> None:
         """Makes the shutting down short: every member that still runs is killed."""

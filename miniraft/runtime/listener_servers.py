@@ -18,7 +18,7 @@ from miniraft.api.gateway_routes import OPEN_BODY_PATHS
 from miniraft.api.paced_send import COPIES_BODIES
 from miniraft.runtime.listener_hangups import TellsHangups
 from miniraft.runtime.listener_sockets import ListenError
-from miniraft.runtime.listener_tls import openssl_context
+from miniraft.runtime.listener_tls import HANDSHAKE_SECONDS, openssl_context
 from miniraft.runtime.openssl_front import OpensslFront
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ _log = logging.getLogger("miniraft.listener")
 
 SERVERS = ("h2corn", "hypercorn")
 
-_HANDSHAKE_SECONDS = 20.0  # also bounds connections that never say anything
 _REQUEST_HEAD_SECONDS = 30.0
 _REQUEST_BODY_SECONDS = 60.0  # between two pieces of a JSON request's body
 _NEVER = 0.0
@@ -121,7 +120,7 @@ class H2cornServer:
             # A stream whose requests nobody takes must not use up what all streams may have.
             h2_initial_stream_window_size=_STREAM_WINDOW_BYTES,
             h2_initial_connection_window_size=8 * _STREAM_WINDOW_BYTES,
-            timeout_handshake=_HANDSHAKE_SECONDS,
+            timeout_handshake=HANDSHAKE_SECONDS,
             timeout_keep_alive=_NEVER,  # clients keep connections open for days
             timeout_request_header=_REQUEST_HEAD_SECONDS,
             timeout_request_body_idle=_REQUEST_BODY_SECONDS,  # gRPC is exempt
@@ -274,7 +273,7 @@ class HypercornServer:
         config.keep_alive_max_requests = 2**62
         config.h2_max_concurrent_streams = min(max_concurrent_streams, 2**31 - 1)
         config.h2_max_inbound_frame_size = 2**14
-        config.ssl_handshake_timeout = _HANDSHAKE_SECONDS
+        config.ssl_handshake_timeout = HANDSHAKE_SECONDS
         config.graceful_timeout = drain_seconds
         config.certfile = tls.cert_file if tls else None
         config.keyfile = tls.key_file if tls else None

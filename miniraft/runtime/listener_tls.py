@@ -14,6 +14,8 @@ from miniraft.runtime.listener_sockets import ListenError
 from miniraft.tls.handshake import CertificateRules, check_handshakes
 from miniraft.tls.limits import TlsLimits, apply_limits, check_limits
 
+HANDSHAKE_SECONDS = 20.0  # also bounds connections that never say anything
+
 
 @dataclass(frozen=True, slots=True)
 class TlsOptions:

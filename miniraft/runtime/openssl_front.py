@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from miniraft.runtime.listener_sockets import ListenError, endpoint
-from miniraft.runtime.listener_tls import openssl_context
+from miniraft.runtime.listener_tls import HANDSHAKE_SECONDS, openssl_context
 from miniraft.runtime.relay import Half, relay
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("miniraft.listener")
 
-_HANDSHAKE_SECONDS = 20.0
 _PAUSE_WITHOUT_DESCRIPTORS_SECONDS = 0.2
 _LAST_WORDS_SECONDS = 5.0
 _BACKLOG = 1024
@@ -128,7 +127,7 @@ class OpensslFront:
         try:
             client, server = endpoint(accepted.getpeername()), endpoint(accepted.getsockname())
             await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: outer, accepted, ssl=self._context, ssl_handshake_timeout=_HANDSHAKE_SECONDS
+                lambda: outer, accepted, ssl=self._context, ssl_handshake_timeout=HANDSHAKE_SECONDS
             )
         except OSError as error:
             accepted.close()

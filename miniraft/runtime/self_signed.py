@@ -8,7 +8,6 @@ files are there, and certificates named by flags go before them.
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -25,10 +24,11 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from certs.folder import KEY_MODE, Folder
 from certs.hosts import general_name
 from certs.problem import CertificateError
 from miniraft.runtime import log
-from miniraft.runtime.disk import FILE_MODE, make_folder, sync_folder
+from miniraft.runtime.disk import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from miniraft.runtime.config import ServerConfig
 
 _CERTIFICATE, _KEY = "cert.pem", "key.pem"
-_CERTIFICATE_MODE = 0o644
 _YEAR = timedelta(days=365)
 _EXPIRY_WARNING = timedelta(days=30)
 # What names other certificates or asks others for theirs means nothing beside a self-made one.
@@ -118,7 +117,7 @@ def _pair(folder: Path, urls: Iterable[str], validity_years: int) -> tuple[str, 
             _check_pair(cert_file, key_file)
         else:
             make_folder(folder)
-            _make_pair(cert_file, key_file, urls, validity_years)
+            _make_pair(folder, urls, validity_years)
     except (OSError, CertificateError) as error:
         raise SelfSignedError(f"cannot make a certificate in {folder}: {error}") from error
     return str(cert_file), str(key_file)
@@ -144,7 +143,7 @@ def _check_pair(cert_file: Path, key_file: Path) -> None:
         )
 
 
-def _make_pair(cert_file: Path, key_file: Path, urls: Iterable[str], validity_years: int) -> None:
+def _make_pair(folder: Path, urls: Iterable[str], validity_years: int) -> None:
     now = datetime.now(UTC)
     not_after = now + validity_years * _YEAR
     log.event(
@@ -155,11 +154,11 @@ def _make_pair(cert_file: Path, key_file: Path, urls: Iterable[str], validity_ye
     key = ec.generate_private_key(ec.SECP521R1())
     certificate = _certificate(key, urls, now, not_after)
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
-    _write(key_file, pem, FILE_MODE)
-    _write(cert_file, certificate.public_bytes(Encoding.PEM), _CERTIFICATE_MODE)
-    sync_folder(cert_file.parent)
-    log.event("info", "created cert file", path=str(cert_file))
-    log.event("info", "created key file", path=str(key_file))
+    files = Folder(folder)
+    files.write(_KEY, pem, KEY_MODE, replace=True)
+    files.write_certificate(_CERTIFICATE, certificate, replace=True)
+    log.event("info", "created cert file", path=str(folder / _CERTIFICATE))
+    log.event("info", "created key file", path=str(folder / _KEY))
 
 
 def _certificate(
@@ -195,15 +194,3 @@ def _certificate(
         names = x509.SubjectAlternativeName([general_name(host) for host in hosts])
         builder = builder.add_extension(names, critical=False)
     return builder.sign(key, hashes.SHA512())
-
-
-def _write(path: Path, content: bytes, mode: int) -> None:
-    """Writes a file that appears under its name only when it is whole and on the disk."""
-    unfinished = path.with_suffix(".tmp")
-    unfinished.unlink(missing_ok=True)
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    with open(descriptor, "wb") as file:  # noqa: PTH123 - the mode must hold from the first moment
-        file.write(content)
-        file.flush()
-        os.fsync(descriptor)
-    unfinished.replace(path)

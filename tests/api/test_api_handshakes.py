@@ -42,7 +42,7 @@ def wait_until(condition):
 @pytest.fixture(params=["h2corn", "h2corn behind OpenSSL", "hypercorn"])
 def api(request, tmp_path, monkeypatch):
     for module in (listener_servers, openssl_front):
-        monkeypatch.setattr(module, "_HANDSHAKE_SECONDS", HANDSHAKE_SECONDS)
+        monkeypatch.setattr(module, "HANDSHAKE_SECONDS", HANDSHAKE_SECONDS)
     authority = Authority(tmp_path)
     issued = authority.issue("server")
     limits = TlsLimits("TLS1.3") if request.param == "h2corn behind OpenSSL" else TlsLimits()
